@@ -1,0 +1,94 @@
+# wghub. Goals for people: all check demo layers asan tsan fuzz bench format install clean deps.
+# A new file in a layer's folder is found by itself; nothing here needs an edit for it.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := 0.1.0
+
+CC ?= cc
+# VARIANT=asan|tsan builds everything again, instrumented, in a folder of its own.
+VARIANT ?= release
+B := build/$(VARIANT)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
+	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
+HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+	$(if $(filter x86_64,$(shell uname -m)),-fcf-protection) -ftrivial-auto-var-init=zero
+OPT_release := -O2 $(HARDEN)
+OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+
+PKGS := libsodium libuv libmnl liburcu-qsbr
+HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
+
+CPPFLAGS += -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
+	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CFLAGS ?= -g
+ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
+LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
+ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
+
+# ---- sources by layer ----
+
+CRYPTO  := $(wildcard crypto/*.c)
+CORE    := $(wildcard dataplane/core/*.c)
+IO      := $(wildcard dataplane/io/*.c)
+CONTROL := $(wildcard control/*.c)
+CLI     := $(wildcard control/cli/*.c)
+TESTLIB := $(wildcard tests/lib/*.c)
+UNIT    := $(wildcard tests/crypto/test_*.c tests/core/test_*.c tests/io/test_*.c \
+	tests/control/test_*.c tests/sim/test_*.c)
+FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
+BENCH   := $(wildcard bench/*.c)
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+LIB_OBJS := $(call obj,$(CRYPTO) $(CORE) $(IO))
+CONTROL_OBJS := $(call obj,$(CONTROL))
+CLI_OBJS := $(call obj,$(CLI))
+UNIT_BINS := $(patsubst %.c,$(B)/%,$(UNIT))
+BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH))
+
+.DELETE_ON_ERROR:
+.PHONY: all units benches
+all: $(B)/wghub $(B)/libwghub.a $(B)/libwghub.so
+ifeq ($(VARIANT),release)
+	@ln -sf $(B)/wghub wghub
+endif
+
+$(B)/wghub: $(CLI_OBJS) $(CONTROL_OBJS) $(B)/libwghub.a
+	$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+
+$(B)/libwghub.a: $(LIB_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/libwghub.so: $(LIB_OBJS)
+	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.0 -o $@ $^ $(LDLIBS)
+
+# The vector back ends choose their own instruction set; the rest stays portable.
+$(B)/crypto/aead_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512ifma -mbmi2
+$(B)/crypto/aead_avx2.o: ALL_CFLAGS += -mavx2 -mbmi2
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# A unit test links everything but the program's main().
+$(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghub.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+$(B)/bench/%: $(B)/bench/%.o $(B)/libwghub.a
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+
+units: $(UNIT_BINS)
+benches: $(BENCH_BINS)
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+.PHONY: clean format
+clean:
+	rm -rf build wghub
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
