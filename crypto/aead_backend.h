@@ -15,6 +15,9 @@ struct aead_backend {
 	void (*open)(void *context, struct aead_job *jobs, size_t n);
 };
 
+/* Compares with libsodium and a known answer. -EIO: it computes something else; -ENOMEM. */
+MUST_CHECK int aead_selftest(const struct aead_backend *backend, void *context);
+
 extern const struct aead_backend aead_sodium;
 extern const struct aead_backend aead_ipsec_mb;
 extern const struct aead_backend aead_avx512; /* our own, x86 with AVX-512 and IFMA */

@@ -36,7 +36,8 @@ MUST_CHECK bool ct_is_zero(const void *p, size_t len_bytes);
 void secret_random(void *p, size_t len_bytes);
 
 /* Zeroed memory that is kept out of core dumps and, where the limit allows it, out of swap. For few,
- * long-lived objects: each takes whole pages. NULL: no memory. */
+ * long-lived objects: each takes whole pages. A child of fork() finds it zeroed, so a program that turns
+ * into a daemon does that first. NULL: no memory. */
 MUST_CHECK void *secret_alloc(size_t len_bytes);
 /* Wipes and frees; NULL is fine. */
 void secret_free(void *p, size_t len_bytes);
