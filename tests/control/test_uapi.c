@@ -1,0 +1,594 @@
+/* test_uapi.c - control/uapi.c and uapi_writer.c: the whole grammar as a table, and answers in
+ * pieces. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/uapi.h"
+
+#define K1 "1111111111111111111111111111111111111111111111111111111111111111"
+#define K2 "22222222222222222222222222222222222222222222222222222222222222aB"
+#define PEER1 "public_key=" K1 "\n"
+
+static struct uapi_parser *parser_new(void)
+{
+	struct uapi_parser *p = uapi_parser_new();
+
+	assert_non_null(p);
+	return p;
+}
+
+/* Feeds the text in pieces of step bytes; every byte must be used by the one request it is. */
+static enum uapi_event feed(struct uapi_parser *p, const char *text, size_t n, size_t step)
+{
+	enum uapi_event event = UAPI_MORE;
+	size_t at = 0, used;
+
+	while (at < n) {
+		size_t piece = n - at < step ? n - at : step;
+
+		assert_int_equal(event, UAPI_MORE);
+		event = uapi_parse(p, text + at, piece, &used);
+		assert_int_equal(used, piece);
+		at += piece;
+	}
+	return event;
+}
+
+/* The errno of "set=1", the given lines and the empty line; the same in one piece and byte by byte.
+ */
+static int set_errno_n(const char *lines, size_t n)
+{
+	char *text = malloc(n + 8);
+	int error[2];
+
+	memcpy(text, "set=1\n", 6);
+	memcpy(text + 6, lines, n);
+	memcpy(text + 6 + n, "\n", 1);
+	for (size_t i = 0; i < 2; i++) {
+		struct uapi_parser *p = parser_new();
+
+		assert_int_equal(feed(p, text, n + 7, i ? 1 : SIZE_MAX), UAPI_SET);
+		error[i] = uapi_error(p);
+		assert_true(!error[i] == !*uapi_error_text(p));
+		uapi_parser_free(p);
+	}
+	free(text);
+	assert_int_equal(error[0], error[1]);
+	return error[0];
+}
+
+static int set_errno(const char *lines)
+{
+	return set_errno_n(lines, strlen(lines));
+}
+
+static void test_every_key_good_and_bad(void **state)
+{
+	static const struct {
+		const char *lines;
+		int error;
+	} cases[] = {
+		{"", 0},
+		{"private_key=" K1 "\n", 0},
+		{"private_key=" K2 "\n", 0},
+		{"private_key=" K1 "1\n", -EINVAL},
+		{"private_key= " K1 "\n", -EINVAL},
+		{"private_key=\n", -EINVAL},
+		{"private_key=g" K1 "\n", -EINVAL},
+		{"listen_port=0\n", 0},
+		{"listen_port=65535\n", 0},
+		{"listen_port=65536\n", -EINVAL},
+		{"listen_port=-1\n", -EINVAL},
+		{"listen_port=+1\n", -EINVAL},
+		{"listen_port= 1\n", -EINVAL},
+		{"listen_port=0x10\n", -EINVAL},
+		{"listen_port=\n", -EINVAL},
+		{"fwmark=4294967295\n", 0},
+		{"fwmark=0\n", 0},
+		{"fwmark=4294967296\n", -EINVAL},
+		{"fwmark=off\n", -EINVAL},
+		{"replace_peers=true\n", 0},
+		{"replace_peers=false\n", -EINVAL},
+		{"replace_peers=1\n", -EINVAL},
+		{"replace_peers=\n", -EINVAL},
+		{"protocol_version=1\n", 0},
+		{"protocol_version=2\n", -EINVAL},
+		{"protocol_version=01\n", -EINVAL},
+		{PEER1, 0},
+		{"public_key=" K2 "\n", 0},
+		{"public_key=11\n", -EINVAL},
+		{"public_key=" K1 "11\n", -EINVAL},
+		{PEER1 "remove=true\n", 0},
+		{PEER1 "remove=yes\n", -EINVAL},
+		{PEER1 "update_only=true\n", 0},
+		{PEER1 "update_only=false\n", -EINVAL},
+		{PEER1 "preshared_key=" K2 "\n", 0},
+		{PEER1 "preshared_key=2\n", -EINVAL},
+		{PEER1 "endpoint=192.0.2.1:5\n", 0},
+		{PEER1 "endpoint=[2001:db8::1]:5\n", 0},
+		{PEER1 "endpoint=[fe80::1%lo]:5\n", 0},
+		{PEER1 "endpoint=2001:db8::1:5\n", -EINVAL},
+		{PEER1 "endpoint=host.example:5\n", -EINVAL},
+		{PEER1 "endpoint=192.0.2.1\n", -EINVAL},
+		{PEER1 "endpoint=\n", -EINVAL},
+		{PEER1 "persistent_keepalive_interval=25\n", 0},
+		{PEER1 "persistent_keepalive_interval=0\n", 0},
+		{PEER1 "persistent_keepalive_interval=65536\n", -EINVAL},
+		{PEER1 "persistent_keepalive_interval=off\n", -EINVAL},
+		{PEER1 "replace_allowed_ips=true\n", 0},
+		{PEER1 "replace_allowed_ips=\n", -EINVAL},
+		{PEER1 "allowed_ip=10.0.0.0/8\n", 0},
+		{PEER1 "allowed_ip=10.0.0.1\n", 0},
+		{PEER1 "allowed_ip=fd00::1\n", 0},
+		{PEER1 "allowed_ip=-10.0.0.0/8\n", 0},
+		{PEER1 "allowed_ip=+10.0.0.0/8\n", -EINVAL},
+		{PEER1 "allowed_ip=--10.0.0.0/8\n", -EINVAL},
+		{PEER1 "allowed_ip=10.0.0.0/33\n", -EINVAL},
+		{PEER1 "allowed_ip=10.0.0.0/8,10.1.0.0/16\n", -EINVAL},
+		{PEER1 "allowed_ip=\n", -EINVAL},
+		{PEER1 "allowed_ip=-\n", -EINVAL},
+		{PEER1 "protocol_version=1\n", 0},
+		{PEER1 "protocol_version=9\n", -EINVAL},
+		/* keys where they do not belong, and keys that only an answer has */
+		{"allowed_ip=10.0.0.0/8\n", -EINVAL},
+		{"update_only=true\n", -EINVAL},
+		{PEER1 "private_key=" K1 "\n", -EINVAL},
+		{PEER1 "listen_port=1\n", -EINVAL},
+		{PEER1 "replace_peers=true\n", -EINVAL},
+		{PEER1 "rx_bytes=1\n", -EINVAL},
+		{"errno=0\n", -EINVAL},
+		{"get=1\n", -EINVAL},
+		{"set=1\n", -EINVAL},
+		/* lines that are none */
+		{"listen_port\n", -EPROTO},
+		{PEER1 "allowed_ip\n", -EPROTO},
+		{" \n", -EPROTO},
+		{"\r\n", -EPROTO},
+		{"=\n", -EINVAL},
+		{"=1\n", -EINVAL},
+		{"unknown=1\n", -EINVAL},
+		{"Listen_port=1\n", -EINVAL},
+		{"listen_port =1\n", -EINVAL},
+		{"listen_port=1\r\n", -EINVAL},
+		{"listen_port==1\n", -EINVAL},
+		/* the first mistake decides */
+		{"listen_port\nunknown=1\n", -EPROTO},
+		{"unknown=1\nlisten_port\n", -EINVAL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int error = set_errno(cases[i].lines);
+
+		if (error != cases[i].error)
+			print_error("case %zu: %s", i, cases[i].lines);
+		assert_int_equal(error, cases[i].error);
+	}
+}
+
+static void test_zero_bytes_hide_nothing(void **state)
+{
+	static const char in_key[] = "listen_port\0x=1\n", in_value[] = "listen_port=1\0\n",
+			  in_prefix[] = PEER1 "allowed_ip=10.0.0.1\0/8\n";
+
+	(void)state;
+	assert_int_equal(set_errno_n(in_key, sizeof in_key - 1), -EINVAL);
+	assert_int_equal(set_errno_n(in_value, sizeof in_value - 1), -EINVAL);
+	assert_int_equal(set_errno_n(in_prefix, sizeof in_prefix - 1), -EINVAL);
+}
+
+static void test_first_line_is_get_or_set_or_the_end(void **state)
+{
+	static const struct {
+		const char *text;
+		enum uapi_event event;
+	} cases[] = {{"get=1\n\n", UAPI_GET}, {"get=wghub\n\n", UAPI_GET_WGHUB},
+		{"set=1\n\n", UAPI_SET}, {"get=2\n", UAPI_CLOSE}, {"set=2\n", UAPI_CLOSE},
+		{"\n", UAPI_CLOSE}, {"get\n", UAPI_CLOSE}, {"GET / HTTP/1.1\r\n", UAPI_CLOSE},
+		{"get=1 \n", UAPI_CLOSE}, {"get=1\r\n", UAPI_CLOSE}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct uapi_parser *p = parser_new();
+
+		assert_int_equal(feed(p, cases[i].text, strlen(cases[i].text), 1), cases[i].event);
+		uapi_parser_free(p);
+	}
+}
+
+static void test_get_refuses_further_lines(void **state)
+{
+	struct uapi_parser *p = parser_new();
+
+	(void)state;
+	assert_int_equal(feed(p, "get=1\nlisten_port=1\n\n", 21, 1), UAPI_GET);
+	assert_int_equal(uapi_error(p), -EINVAL);
+	uapi_parser_free(p);
+}
+
+static void test_overlong_line_fails_and_the_next_request_works(void **state)
+{
+	static const char *const starts[] = {"set=1\n", "get=1\n"};
+	struct uapi_parser *p = parser_new();
+	char line[3 * UAPI_LINE_MAX];
+
+	(void)state;
+	memset(line, 'a', sizeof line);
+	line[sizeof line - 1] = '\n';
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(feed(p, starts[i], 6, 6), UAPI_MORE);
+		assert_int_equal(feed(p, line, sizeof line, 1000), UAPI_MORE);
+		assert_int_equal(feed(p, "\n", 1, 1), i ? UAPI_GET : UAPI_SET);
+		assert_int_equal(uapi_error(p), -EMSGSIZE);
+		uapi_parser_reset(p);
+	}
+	assert_int_equal(feed(p, "set=1\nlisten_port=1\n\n", 21, 21), UAPI_SET);
+	assert_int_equal(uapi_error(p), 0);
+	uapi_parser_reset(p);
+	assert_int_equal(feed(p, line, sizeof line, SIZE_MAX), UAPI_CLOSE);
+	uapi_parser_free(p);
+}
+
+static void test_longest_line_is_read_whole(void **state)
+{
+	char line[UAPI_LINE_MAX];
+
+	(void)state;
+	/* 4095 bytes are a line, with the right error for what it says; one more is too long. */
+	memset(line, 'a', sizeof line);
+	line[UAPI_LINE_MAX - 1] = '\n';
+	assert_int_equal(set_errno_n(line, sizeof line), -EPROTO);
+	{
+		char longer[UAPI_LINE_MAX + 1];
+
+		memset(longer, 'a', sizeof longer);
+		longer[UAPI_LINE_MAX] = '\n';
+		assert_int_equal(set_errno_n(longer, sizeof longer), -EMSGSIZE);
+	}
+}
+
+static void test_change_holds_what_the_request_says(void **state)
+{
+	static const char text[] =
+		"set=1\nprivate_key=" K2 "\nlisten_port=51820\nfwmark=7\nreplace_peers=true\n" PEER1
+		"preshared_key=" K2 "\nendpoint=[2001:db8::5]:9\npersistent_keepalive_interval=25\n"
+		"replace_allowed_ips=true\nallowed_ip=10.0.0.0/8\nallowed_ip=-fd00::1\n"
+		"public_key=" K2 "\nupdate_only=true\nallowed_ip=10.9.0.0/16\n\n";
+	struct uapi_parser *p = parser_new();
+	const struct wgh_change *c;
+	const struct wgh_peer_change *peer;
+
+	(void)state;
+	assert_int_equal(feed(p, text, sizeof text - 1, 7), UAPI_SET);
+	assert_int_equal(uapi_error(p), 0);
+	c = uapi_change(p);
+	assert_int_equal(c->flags,
+		WGH_HAS_PRIVATE_KEY | WGH_HAS_LISTEN_PORT | WGH_HAS_FWMARK | WGH_REPLACE_PEERS);
+	assert_int_equal(c->private_key[0], 0x22);
+	assert_int_equal(c->private_key[31], 0xab);
+	assert_int_equal(c->listen_port, 51820);
+	assert_int_equal(c->fwmark, 7);
+	assert_int_equal(c->n_peers, 2);
+	peer = &c->peers[0];
+	assert_int_equal(peer->public_key.bytes[5], 0x11);
+	assert_int_equal(peer->flags,
+		WGH_PEER_HAS_PRESHARED_KEY | WGH_PEER_HAS_ENDPOINT | WGH_PEER_HAS_KEEPALIVE |
+			WGH_PEER_REPLACE_ALLOWED_IPS);
+	assert_int_equal(peer->preshared_key[31], 0xab);
+	assert_int_equal(peer->endpoint.port, 9);
+	assert_int_equal(peer->keepalive_s, 25);
+	assert_int_equal(peer->n_allowed_ips, 2);
+	assert_int_equal(peer->allowed_ips[0].prefix.bits, 8);
+	assert_false(peer->allowed_ips[0].remove);
+	assert_int_equal(peer->allowed_ips[1].prefix.bits, 128);
+	assert_true(peer->allowed_ips[1].remove);
+	peer = &c->peers[1];
+	assert_int_equal(peer->flags, WGH_PEER_UPDATE_ONLY);
+	assert_int_equal(peer->n_allowed_ips, 1);
+	assert_int_equal(peer->allowed_ips[0].prefix.bits, 16);
+	uapi_parser_free(p);
+}
+
+static void test_remove_ignores_the_peers_other_keys(void **state)
+{
+	static const char text[] =
+		"set=1\n" PEER1 "allowed_ip=10.0.0.1\nremove=true\nallowed_ip=10.0.0.2\n"
+		"public_key=" K2 "\nallowed_ip=10.0.0.3\n\n";
+	struct uapi_parser *p = parser_new();
+	const struct wgh_change *c;
+
+	(void)state;
+	assert_int_equal(feed(p, text, sizeof text - 1, SIZE_MAX), UAPI_SET);
+	c = uapi_change(p);
+	assert_true(c->peers[0].flags & WGH_PEER_REMOVE);
+	assert_int_equal(c->peers[0].n_allowed_ips, 0);
+	assert_int_equal(c->peers[1].n_allowed_ips, 1);
+	assert_int_equal(c->peers[1].allowed_ips[0].prefix.addr.bytes[3], 3);
+	uapi_parser_free(p);
+	/* Ignored, but still checked. */
+	assert_int_equal(set_errno(PEER1 "remove=true\nallowed_ip=x\n"), -EINVAL);
+}
+
+static void test_replace_after_prefixes_keeps_their_order(void **state)
+{
+	static const char text[] = "set=1\n" PEER1 "update_only=true\nallowed_ip=10.0.0.1\n"
+				   "replace_allowed_ips=true\nallowed_ip=10.0.0.2\n\n";
+	struct uapi_parser *p = parser_new();
+	const struct wgh_change *c;
+
+	(void)state;
+	assert_int_equal(feed(p, text, sizeof text - 1, SIZE_MAX), UAPI_SET);
+	c = uapi_change(p);
+	assert_int_equal(c->n_peers, 2);
+	assert_memory_equal(&c->peers[0].public_key, &c->peers[1].public_key, 32);
+	assert_int_equal(c->peers[0].flags, WGH_PEER_UPDATE_ONLY);
+	assert_int_equal(c->peers[1].flags, WGH_PEER_UPDATE_ONLY | WGH_PEER_REPLACE_ALLOWED_IPS);
+	assert_int_equal(c->peers[1].n_allowed_ips, 1);
+	uapi_parser_free(p);
+}
+
+static void test_several_requests_in_one_stream(void **state)
+{
+	static const char text[] =
+		"set=1\nlisten_port=1\n\nget=1\n\nset=1\nbad\n\nget=wghub\n\nset=1\n" PEER1 "\n";
+	static const struct {
+		enum uapi_event event;
+		int error;
+	} want[] = {{UAPI_SET, 0}, {UAPI_GET, 0}, {UAPI_SET, -EPROTO}, {UAPI_GET_WGHUB, 0},
+		{UAPI_SET, 0}};
+	struct uapi_parser *p = parser_new();
+	size_t at = 0, used;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		assert_int_equal(
+			uapi_parse(p, text + at, sizeof text - 1 - at, &used), want[i].event);
+		assert_int_equal(uapi_error(p), want[i].error);
+		at += used;
+		if (i == 4)
+			assert_int_equal(uapi_change(p)->flags,
+				0); /* nothing of the first request is left */
+		uapi_parser_reset(p);
+	}
+	assert_int_equal(at, sizeof text - 1);
+	uapi_parser_free(p);
+}
+
+/* n_peers peers with n_ips prefixes each, as text. */
+static char *big_request(size_t n_peers, size_t n_ips, size_t *len)
+{
+	char *text = malloc(64 + n_peers * (80 + n_ips * 40));
+	size_t n = (size_t)sprintf(text, "set=1\n");
+	unsigned ip = 0;
+
+	for (size_t i = 0; i < n_peers; i++) {
+		n += (size_t)sprintf(text + n, "public_key=%064zx\n", i + 1);
+		for (size_t j = 0; j < n_ips; j++, ip++)
+			n += (size_t)sprintf(text + n, "allowed_ip=10.%u.%u.%u/32\n",
+				ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	}
+	text[n++] = '\n';
+	*len = n;
+	return text;
+}
+
+static void check_big(size_t n_peers, size_t n_ips)
+{
+	struct uapi_parser *p = parser_new();
+	const struct wgh_change *c;
+	unsigned ip = 0;
+	size_t n;
+	char *text = big_request(n_peers, n_ips, &n);
+
+	assert_int_equal(feed(p, text, n, 4001), UAPI_SET);
+	assert_int_equal(uapi_error(p), 0);
+	c = uapi_change(p);
+	assert_int_equal(c->n_peers, n_peers);
+	for (size_t i = 0; i < n_peers; i++) {
+		assert_int_equal(c->peers[i].public_key.bytes[31], (i + 1) & 255);
+		assert_int_equal(c->peers[i].n_allowed_ips, n_ips);
+		for (size_t j = 0; j < n_ips; j++, ip++) {
+			const uint8_t *b = c->peers[i].allowed_ips[j].prefix.addr.bytes;
+
+			assert_int_equal((unsigned)b[1] << 16 | b[2] << 8 | b[3], ip);
+		}
+	}
+	uapi_parser_free(p);
+	free(text);
+}
+
+static void test_no_number_of_peers_or_prefixes_breaks_it(void **state)
+{
+	(void)state;
+	check_big(40, 52);
+	check_big(1, 130560);
+	check_big(100000, 1);
+}
+
+/* ---- answers ---- */
+
+static struct wgh_prefix prefix_10(uint8_t last)
+{
+	return (struct wgh_prefix){
+		.addr = {.bytes = {10, 0, 0, last}, .family = WGH_IPV4}, .bits = 32};
+}
+
+struct hub_data {
+	struct wgh_snapshot s;
+	struct wgh_peer_view peers[2];
+	struct wgh_prefix ips[3];
+	uint64_t drops[128];
+	uint32_t peer_drops[128], no_drops[128];
+};
+
+static void hub_data_init(struct hub_data *d)
+{
+	memset(d, 0, sizeof *d);
+	assert_true(wgh_n_drop_reasons > 3 && wgh_n_drop_reasons <= 128);
+	for (unsigned i = 0; i < 3; i++)
+		d->ips[i] = prefix_10((uint8_t)(i + 1));
+	d->drops[2] = 5;
+	d->peer_drops[3] = 6;
+	d->peers[0] = (struct wgh_peer_view){
+		.endpoint = {.addr = {192, 0, 2, 1}, .port = 5, .family = WGH_IPV4},
+		.keepalive_s = 25,
+		.last_handshake_s = 1700000000,
+		.last_handshake_ns = 42,
+		.rx_bytes = 1,
+		.tx_bytes = UINT64_MAX,
+		.allowed_ips = d->ips,
+		.n_allowed_ips = 2,
+		.drops = d->peer_drops};
+	memset(d->peers[0].public_key.bytes, 0x11, 32);
+	memset(d->peers[0].preshared_key, 0x33, 32);
+	d->peers[1] = (struct wgh_peer_view){.allowed_ips = d->ips, .drops = d->no_drops};
+	memset(d->peers[1].public_key.bytes, 0x22, 32);
+	d->s = (struct wgh_snapshot){.has_private_key = true,
+		.listen_port = 51820,
+		.mtu_bytes = 1420,
+		.n_workers = 2,
+		.offloads = WGH_OFFLOAD_UDP_GRO | WGH_OFFLOAD_TUN_USO,
+		.aead = "sodium",
+		.drops = d->drops,
+		.n_forwarded = 7,
+		.addresses = d->ips + 2,
+		.n_addresses = 1,
+		.peers = d->peers,
+		.n_peers = 2};
+	memset(d->s.private_key, 0xaa, 32);
+	memset(d->s.public_key.bytes, 0xbb, 32);
+}
+
+static const char *name_of(void *arg, const struct wgh_public_key *peer)
+{
+	return peer->bytes[0] == 0x11 ? arg : NULL;
+}
+
+/* The whole answer, made in pieces of size bytes. */
+static char *answer(const struct hub_data *d, bool own, size_t size)
+{
+	char *text = calloc(1, 1 << 16), *piece = malloc(size);
+	struct uapi_writer w;
+	size_t n, total = 0;
+
+	uapi_writer_init(&w, &d->s, own, name_of, (void *)"printer");
+	while ((n = uapi_write(&w, piece, size))) {
+		assert_true(n <= size && total + n < 1 << 16);
+		memcpy(text + total, piece, n);
+		total += n;
+	}
+	free(piece);
+	return text;
+}
+
+#define HEX32(digits) digits digits digits digits digits digits digits digits
+
+static void test_get_answers_what_wg_reads(void **state)
+{
+	struct hub_data d;
+	char *text;
+
+	(void)state;
+	hub_data_init(&d);
+	text = answer(&d, false, 4096);
+	assert_string_equal(text,
+		"private_key=" HEX32(
+			"aaaaaaaa") "\nlisten_port=51820\n"
+				    "public_key=" HEX32("11111111") "\npreshared_key=" HEX32(
+					    "33333333") "\nprotocol_version=1\n"
+							"endpoint=192.0.2.1:5\nlast_handshake_time_"
+							"sec=1700000000\nlast_handshake_time_nsec="
+							"42\n"
+							"tx_bytes=18446744073709551615\nrx_bytes="
+							"1\npersistent_keepalive_interval=25\n"
+							"allowed_ip=10.0.0.1/"
+							"32\nallowed_ip=10.0.0.2/32\n"
+							"public_key=" HEX32(
+								"22222222") "\npreshared_"
+									    "key=" HEX32("00000000") "\nprotocol_version=1\n"
+												     "last_handshake_time_sec=0\nlast_handshake_time_nsec=0\ntx_bytes=0\nrx_bytes=0\n"
+												     "persistent_keepalive_interval=0\nerrno=0\n\n");
+	free(text);
+	/* Without a key, port, mark and peers there is only the end. */
+	d.s = (struct wgh_snapshot){.drops = d.drops};
+	text = answer(&d, false, 4096);
+	assert_string_equal(text, "errno=0\n\n");
+	free(text);
+	d.s.fwmark = 4294967295;
+	text = answer(&d, false, 4096);
+	assert_string_equal(text, "fwmark=4294967295\nerrno=0\n\n");
+	free(text);
+}
+
+static void test_own_answer_has_names_and_drops_and_no_secret(void **state)
+{
+	struct hub_data d;
+	char *text, want[64];
+
+	(void)state;
+	hub_data_init(&d);
+	text = answer(&d, true, 4096);
+	assert_null(strstr(text, HEX32("aaaaaaaa")));
+	assert_null(strstr(text, HEX32("33333333")));
+	assert_non_null(strstr(text, "hub_public_key=" HEX32("bbbbbbbb") "\n"));
+	assert_non_null(strstr(
+		text, "public_key=" HEX32("11111111") "\nname=printer\nhas_preshared_key=true\n"));
+	assert_non_null(
+		strstr(text, "public_key=" HEX32("22222222") "\nlast_handshake_time_sec=0\n"));
+	assert_non_null(strstr(text, "\naead=sodium\nmtu=1420\nworkers=2\nforwarded=7\n"));
+	assert_non_null(strstr(text, "offload=udp-gro\noffload=tun-uso\naddress=10.0.0.3/32\n"));
+	snprintf(want, sizeof want, "\ndrop=%s 5\npublic_key=", wgh_drop_reasons[2].name);
+	assert_non_null(strstr(text, want));
+	snprintf(want, sizeof want, "\ndrop=%s 6\npublic_key=", wgh_drop_reasons[3].name);
+	assert_non_null(strstr(text, want));
+	free(text);
+}
+
+static void test_answer_is_the_same_in_pieces_of_any_size(void **state)
+{
+	struct hub_data d;
+
+	(void)state;
+	hub_data_init(&d);
+	for (unsigned own = 0; own < 2; own++) {
+		char *whole = answer(&d, own, 1 << 15);
+
+		for (size_t size = UAPI_WRITE_MIN; size < UAPI_WRITE_MIN + 200; size++) {
+			char *text = answer(&d, own, size);
+
+			assert_string_equal(text, whole);
+			free(text);
+		}
+		free(whole);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_key_good_and_bad),
+		cmocka_unit_test(test_zero_bytes_hide_nothing),
+		cmocka_unit_test(test_first_line_is_get_or_set_or_the_end),
+		cmocka_unit_test(test_get_refuses_further_lines),
+		cmocka_unit_test(test_overlong_line_fails_and_the_next_request_works),
+		cmocka_unit_test(test_longest_line_is_read_whole),
+		cmocka_unit_test(test_change_holds_what_the_request_says),
+		cmocka_unit_test(test_remove_ignores_the_peers_other_keys),
+		cmocka_unit_test(test_replace_after_prefixes_keeps_their_order),
+		cmocka_unit_test(test_several_requests_in_one_stream),
+		cmocka_unit_test(test_no_number_of_peers_or_prefixes_breaks_it),
+		cmocka_unit_test(test_get_answers_what_wg_reads),
+		cmocka_unit_test(test_own_answer_has_names_and_drops_and_no_secret),
+		cmocka_unit_test(test_answer_is_the_same_in_pieces_of_any_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
