@@ -1,0 +1,12 @@
+/* drop.c - the public table of drop reasons, made from the one list in drop.h. Constant data. */
+#include "core/drop.h"
+
+#include "wghub.h"
+
+const struct wgh_drop_reason wgh_drop_reasons[] = {[DROP_NONE] = {"none", "not dropped"},
+#define X(id, name, text) [id] = {name, text},
+	DROP_REASONS(X)
+#undef X
+};
+
+const unsigned wgh_n_drop_reasons = DROP_N;
