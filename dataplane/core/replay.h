@@ -1,7 +1,7 @@
 /* replay.h - the sliding window that accepts every transport counter once.
- * Source: RFC 6479 as WireGuard uses it: a ring of 8192 bits, one word of it redundant, so that counters up
- * to 8128 below the greatest are accepted once.
- * Threads: none of its own; the keypair's lock guards it.
+ * Source: RFC 6479 as WireGuard uses it: a ring of 8192 bits, one word of it redundant, so that
+ * counters up to 8128 below the greatest are accepted once. Threads: none of its own; the keypair's
+ * lock guards it.
  */
 #ifndef CORE_REPLAY_H
 #define CORE_REPLAY_H
@@ -18,8 +18,8 @@ struct replay {
 };
 
 void replay_init(struct replay *replay);
-/* Checks and marks in one step. False: seen before, too old, or at REJECT_AFTER_MESSAGES or above (which
- * does not move the window). */
+/* Checks and marks in one step. False: seen before, too old, or at REJECT_AFTER_MESSAGES or above
+ * (which does not move the window). */
 bool replay_accept(struct replay *replay, uint64_t counter);
 
 #endif
