@@ -1,7 +1,7 @@
 /* ratelimit.h - a token bucket for each source of handshakes, used only under load.
- * IPv4 counts by address, IPv6 by /64. 20 a second, bursts of 5, as the Linux module's ratelimiter.c.
- * Memory: a fixed table of 8192 entries (no growth); when a source finds no room it is denied.
- * Threads: the control side.
+ * IPv4 counts by address, IPv6 by /64. 20 a second, bursts of 5, as the Linux module's
+ * ratelimiter.c. Memory: a fixed table of 8192 entries (no growth); when a source finds no room it
+ * is denied. Threads: the control side.
  */
 #ifndef CORE_RATELIMIT_H
 #define CORE_RATELIMIT_H
