@@ -19,14 +19,16 @@ struct netlink_events {
 	void (*overrun)(void *arg);
 };
 
-/* Subscribes to link and address changes. 0 or negative errno. events and arg stay the caller's, until
- * netlink_free(). */
+/* Subscribes to link and address changes. 0 or negative errno. events and arg stay the caller's,
+ * until netlink_free(). */
 MUST_CHECK int netlink_new(struct netlink **nl, const struct netlink_events *events, void *arg);
 void netlink_free(struct netlink *nl);
-/* Watch for reading; then call netlink_read(), which calls the events and does not wait. */
+/* Watch for reading; then call netlink_read(), which calls the events and does not wait. Those may
+ * call the functions below. */
 int netlink_fd(const struct netlink *nl);
 MUST_CHECK int netlink_read(struct netlink *nl);
-/* Reports the present state of all links and addresses through the events, before it returns. */
+/* Reports the present state of all links and addresses through the events, before it returns. Those
+ * must not call functions of this file. */
 MUST_CHECK int netlink_dump(struct netlink *nl);
 
 MUST_CHECK int netlink_set_link(struct netlink *nl, unsigned ifindex, bool up);
@@ -34,10 +36,12 @@ MUST_CHECK int netlink_set_mtu(struct netlink *nl, unsigned ifindex, uint32_t mt
 /* An address that is already there is no error. */
 MUST_CHECK int netlink_add_address(
 	struct netlink *nl, unsigned ifindex, const struct wgh_prefix *address);
-/* A route to prefix through the interface, link scope; one that is there is no error. */
+/* A route to prefix through the interface, link scope; one that is there is no error. -EEXIST:
+ * another interface has it. */
 MUST_CHECK int netlink_add_route(
 	struct netlink *nl, unsigned ifindex, const struct wgh_prefix *prefix);
-/* Is the address on any interface of this network namespace but ifindex (0: none excepted)? 1, 0 or errno. */
+/* Is the address on any interface of this network namespace but ifindex (0: none excepted)? 1, 0 or
+ * errno. */
 MUST_CHECK int netlink_address_in_use(
 	struct netlink *nl, const struct wgh_addr *addr, unsigned except_ifindex);
 
