@@ -282,16 +282,16 @@ static void message_add(struct udp_tx *tx, const struct run *run)
 	struct msghdr *h = &tx->messages[i].msg_hdr;
 	struct iovec *iov = &tx->iovecs[tx->n_iovecs];
 	unsigned n_iov = 0;
-	uint8_t *end = NULL;
+	uintptr_t end = 0;
 
 	for (unsigned k = 0; k < run->n; k++) {
 		const struct wgh_packet *p = &run->packets[k];
 
-		if (n_iov && p->data == end)
+		if (n_iov && (uintptr_t)p->data == end)
 			iov[n_iov - 1].iov_len += p->len_bytes;
 		else
 			iov[n_iov++] = (struct iovec){.iov_base = p->data, .iov_len = p->len_bytes};
-		end = p->data + p->len_bytes;
+		end = (uintptr_t)p->data + p->len_bytes;
 	}
 	tx->n_iovecs += n_iov;
 	tx->runs[i] = *run;
