@@ -1,0 +1,421 @@
+/* hub.c - life of the hub, and what the control side does when it is called: the workers' messages,
+ * then timers.
+ */
+#include "core/hub.h"
+
+#include "core/handshake.h"
+#include "core/keys.h"
+#include "core/worker.h"
+#include "crypto/aead.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Handshakes worked on in one hub_run(), so that configuration never waits long: each may cost 100
+ * us. */
+#define HANDSHAKES_PER_RUN 16
+#define LOOP_REPORT_NS (60 * NS_PER_S)
+
+static void view_free(struct hub_view *view)
+{
+	if (!view)
+		return;
+	route_table_free(view->routes);
+	free(view);
+}
+
+static void view_retired_free(struct retired *item, void *hub)
+{
+	(void)hub;
+	view_free((struct hub_view *)item); /* retired is the first member */
+}
+
+/* ---- publishing ---- */
+
+/* The subnet broadcast address of an IPv4 network the hub has an address in. False: it has none. */
+static bool broadcast_of(const struct wgh_prefix *network, struct wgh_prefix *out)
+{
+	if (network->addr.family != WGH_IPV4 || network->bits > 30)
+		return false;
+	*out = *network;
+	for (unsigned bit = network->bits; bit < 32; bit++)
+		out->addr.bytes[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	out->bits = 32;
+	return true;
+}
+
+/* Our own addresses over the peers' prefixes. A peer that owns a broadcast address as a host keeps
+ * it. */
+static int overlay_addresses(const struct hub *hub, struct route_set *set)
+{
+	struct peer *before;
+	int err = 0;
+
+	for (size_t i = 0; i < hub->n_addresses && !err; i++) {
+		struct wgh_prefix broadcast;
+
+		if (!broadcast_of(&hub->addresses[i], &broadcast))
+			continue;
+		err = route_insert(set, &broadcast, ROUTE_BROADCAST, &before);
+		if (!err && route_is_peer(before))
+			err = route_insert(set, &broadcast, before, &before);
+	}
+	for (size_t i = 0; i < hub->n_addresses && !err; i++) {
+		struct wgh_prefix host = hub->addresses[i];
+
+		host.bits = host.addr.family == WGH_IPV4 ? 32 : 128;
+		err = route_insert(set, &host, ROUTE_SELF, &before);
+	}
+	return err;
+}
+
+static struct wgh_addr first_address(const struct hub *hub, uint8_t family)
+{
+	for (size_t i = 0; i < hub->n_addresses; i++)
+		if (hub->addresses[i].addr.family == family)
+			return hub->addresses[i].addr;
+	return (struct wgh_addr){0};
+}
+
+struct hub_view *hub_view_new(const struct hub *hub, const struct route_set *routes)
+{
+	struct hub_view *view = calloc(1, sizeof *view);
+	struct route_set *all = route_set_copy(routes);
+
+	if (!view || !all || overlay_addresses(hub, all))
+		goto fail;
+	view->routes = route_table_new(all);
+	if (!view->routes)
+		goto fail;
+	route_set_free(all);
+	view->self4 = first_address(hub, WGH_IPV4);
+	view->self6 = first_address(hub, WGH_IPV6);
+	view->mtu_bytes = hub->options.mtu_bytes;
+	view->listen_port = hub->listen_port;
+	view->has_tun = hub->options.has_tun;
+	view->deliver_unowned = hub->options.deliver_unowned;
+	return view;
+fail:
+	route_set_free(all);
+	free(view);
+	return NULL;
+}
+
+void hub_publish(struct hub *hub, struct hub_view *view)
+{
+	struct hub_view *old = relaxed_get(&hub->view);
+
+	atomic_store_explicit(&hub->view, view, memory_order_release);
+	if (old)
+		hub_retire(hub, &old->retired, view_retired_free);
+}
+
+/* After a change of what a view holds besides routes. -ENOMEM: nothing is published. */
+static int republish(struct hub *hub)
+{
+	struct hub_view *view = hub_view_new(hub, hub->routes);
+
+	if (!view)
+		return -ENOMEM;
+	hub_publish(hub, view);
+	return 0;
+}
+
+int hub_set_port(struct hub *hub, uint16_t port)
+{
+	uint16_t before = hub->listen_port;
+	int err;
+
+	hub->listen_port = port;
+	err = republish(hub);
+	if (err)
+		hub->listen_port = before;
+	return err;
+}
+
+int hub_set_mtu(struct hub *hub, uint32_t mtu_bytes)
+{
+	uint32_t before = hub->options.mtu_bytes;
+	int err;
+
+	hub->options.mtu_bytes = mtu_bytes;
+	err = republish(hub);
+	if (err)
+		hub->options.mtu_bytes = before;
+	return err;
+}
+
+int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_t n)
+{
+	struct wgh_prefix *before = hub->addresses, *copy = NULL;
+	size_t n_before = hub->n_addresses;
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		if (ip_prefix_check(&addresses[i]))
+			return -EINVAL;
+	if (n) {
+		copy = malloc(n * sizeof *copy);
+		if (!copy)
+			return -ENOMEM;
+		memcpy(copy, addresses, n * sizeof *copy);
+	}
+	hub->addresses = copy;
+	hub->n_addresses = n;
+	err = republish(hub);
+	if (err) {
+		hub->addresses = before;
+		hub->n_addresses = n_before;
+		before = copy;
+	}
+	free(before);
+	return err;
+}
+
+/* ---- life ---- */
+
+int hub_new(struct hub **out, const struct hub_options *options)
+{
+	struct hub *hub = calloc(1, sizeof *hub);
+	uint8_t key[16];
+	uint64_t seed;
+	int err = -ENOMEM;
+
+	if (!hub)
+		return -ENOMEM;
+	hub->options = *options;
+	if (!hub->options.mtu_bytes)
+		hub->options.mtu_bytes = DEFAULT_MTU_BYTES;
+	slab_init(&hub->keypairs, sizeof(struct keypair));
+	slab_init(&hub->handshakes, sizeof(struct handshake));
+	options->random(options->arg, key, sizeof key);
+	if (peer_table_init(&hub->peers, key) || session_init(&hub->sessions))
+		goto fail;
+	hub->identity = secret_alloc(sizeof *hub->identity);
+	hub->checker = secret_alloc(sizeof *hub->checker);
+	options->random(options->arg, key, sizeof key);
+	hub->ratelimit = ratelimit_new(key);
+	options->random(options->arg, &seed, sizeof seed);
+	hub->routes = route_set_new(seed);
+	hub->workers = calloc(options->n_workers, sizeof *hub->workers);
+	if (!hub->identity || !hub->checker || !hub->ratelimit || !hub->routes || !hub->workers)
+		goto fail;
+	err = republish(hub);
+	if (!err)
+		err = aead_new(&hub->aead, options->aead);
+	for (unsigned i = 0; i < options->n_workers && !err; i++)
+		err = worker_new(&hub->workers[i], hub, options->aead);
+	if (err)
+		goto fail;
+	*out = hub;
+	return 0;
+fail:
+	hub_free(hub);
+	return err;
+}
+
+void hub_free(struct hub *hub)
+{
+	if (!hub)
+		return;
+	for (uint32_t i = 0; i < hub->peers.n_slots; i++)
+		if (hub->peers.slots[i])
+			staged_drop(hub, hub->peers.slots[i], DROP_STAGED_EXPIRED);
+	hub_free_retired(hub, hub_take_retired(hub));
+	for (unsigned i = 0; hub->workers && i < hub->options.n_workers; i++)
+		worker_free(hub->workers[i]);
+	free(hub->workers);
+	aead_free(hub->aead);
+	view_free(relaxed_get(&hub->view));
+	route_set_free(hub->routes);
+	ratelimit_free(hub->ratelimit);
+	timer_heap_fini(&hub->timers);
+	session_fini(&hub->sessions);
+	peer_table_fini(&hub->peers);
+	slab_fini(&hub->keypairs);
+	slab_fini(&hub->handshakes);
+	secret_free(hub->identity, sizeof *hub->identity);
+	secret_free(hub->checker, sizeof *hub->checker);
+	free(hub->addresses);
+	secret_wipe(hub, sizeof *hub);
+	free(hub);
+}
+
+/* ---- grace ---- */
+
+void hub_retire(struct hub *hub, struct retired *item, void (*free_item)(struct retired *, void *))
+{
+	item->free = free_item;
+	item->next = hub->retired;
+	hub->retired = item;
+}
+
+struct retired *hub_take_retired(struct hub *hub)
+{
+	struct retired *list = hub->retired;
+
+	hub->retired = NULL;
+	return list;
+}
+
+void hub_free_retired(struct hub *hub, struct retired *list)
+{
+	while (list) {
+		struct retired *next = list->next;
+
+		list->free(list, hub);
+		list = next;
+	}
+}
+
+/* ---- up and down ---- */
+
+void hub_set_up(struct hub *hub, bool up, uint64_t now_ns)
+{
+	(void)now_ns;
+	if (hub->up == up)
+		return;
+	hub->up = up;
+	for (uint32_t i = 0; i < hub->peers.n_slots; i++) {
+		struct peer *peer = hub->peers.slots[i];
+
+		if (!peer)
+			continue;
+		if (!up) {
+			keys_drop(hub, peer);
+			handshake_drop(hub, peer);
+			staged_drop(hub, peer, DROP_STAGED_EXPIRED);
+			peer->last_handshake_sent_ns = 0;
+			peer->wipe_at_ns = TIME_NEVER;
+			relaxed_set(&peer->unacked_since_ns, 0);
+			relaxed_set(&peer->unanswered_since_ns, 0);
+		}
+		relaxed_set(
+			&peer->last_traversal_ns, 0); /* a persistent keepalive is due at once */
+		hub_arm(hub, peer);
+	}
+}
+
+/* ---- running ---- */
+
+void hub_emit(struct hub *hub, enum wgh_event_kind kind, struct peer *peer, uint64_t now_ns)
+{
+	struct wgh_event event = {.kind = kind, .now_ns = now_ns};
+
+	if (!hub->options.on_event)
+		return;
+	memcpy(event.peer.bytes, peer->public_key.bytes, sizeof event.peer.bytes);
+	event.endpoint = peer_endpoint(peer);
+	hub->options.on_event(hub->options.arg, &event);
+}
+
+void hub_source_lost(struct hub *hub, const struct x25519_public *key)
+{
+	struct peer *peer = peer_find(&hub->peers, key);
+
+	if (peer)
+		peer_endpoint_forget_source(peer);
+}
+
+static void stage_packet(struct hub *hub, struct peer *peer, const uint8_t *bytes,
+	uint32_t len_bytes, uint64_t now_ns, int64_t wall_ns)
+{
+	if (!hub->up) {
+		hub_drop(hub, DROP_STAGED_EXPIRED, 1);
+		return;
+	}
+	staged_add(hub, peer, bytes, len_bytes);
+	if (keys_usable(peer, now_ns))
+		staged_send(hub, peer, now_ns);
+	else
+		handshake_want(hub, peer, now_ns, wall_ns);
+}
+
+static void handle(struct hub *hub, const struct worker_record *record, const uint8_t *bytes,
+	uint32_t len_bytes, uint64_t now_ns, int64_t wall_ns)
+{
+	struct peer *peer = peer_at(&hub->peers, record->peer_slot, record->peer_serial);
+
+	if (!peer) { /* removed meanwhile */
+		if (record->kind == EVENT_STAGE)
+			hub_drop(hub, DROP_STAGED_EXPIRED, 1);
+		return;
+	}
+	switch ((enum worker_event)record->kind) {
+	case EVENT_CONFIRMED:
+		keys_confirm(hub, peer, record->session_index, now_ns, wall_ns);
+		break;
+	case EVENT_WANT_SESSION:
+		handshake_want(hub, peer, now_ns, wall_ns);
+		break;
+	case EVENT_ARM_TIMER:
+		relaxed_set(&peer->timer_asked, false);
+		hub_arm(hub, peer);
+		break;
+	case EVENT_STAGE:
+		stage_packet(hub, peer, bytes, len_bytes, now_ns, wall_ns);
+		break;
+	case EVENT_ROAMED:
+		hub_emit(hub, WGH_EVENT_ROAMED, peer, now_ns);
+		break;
+	case EVENT_ROUTING_LOOP:
+		if (time_reached(now_ns, hub->loop_report_ns)) {
+			hub->loop_report_ns = now_ns + LOOP_REPORT_NS;
+			hub_emit(hub, WGH_EVENT_ROUTING_LOOP, peer, now_ns);
+		}
+		break;
+	}
+}
+
+static void run_events(struct hub *hub, struct worker *w, uint64_t now_ns, int64_t wall_ns)
+{
+	struct {
+		struct worker_record record;
+		uint8_t bytes[UINT16_MAX];
+	} item;
+	uint32_t len_bytes;
+
+	while ((len_bytes = ring_pop(&w->events, &item, sizeof item)) != 0) {
+		len_bytes -= (uint32_t)sizeof item.record;
+		handle(hub, &item.record, item.bytes, len_bytes, now_ns, wall_ns);
+	}
+}
+
+static void judge_load(struct hub *hub, uint64_t now_ns)
+{
+	uint32_t n_waiting = 0;
+
+	for (unsigned i = 0; i < hub->options.n_workers; i++)
+		n_waiting += ring_count(&hub->workers[i]->handshakes);
+	if (n_waiting >= HANDSHAKE_QUEUE_MESSAGES / 8)
+		hub->under_load_until_ns = now_ns + UNDER_LOAD_HOLD_NS;
+}
+
+/* True if some are left. */
+static bool run_handshakes(struct hub *hub, struct worker *w, uint64_t now_ns, int64_t wall_ns)
+{
+	struct worker_handshake msg;
+
+	for (int n = 0; n < HANDSHAKES_PER_RUN; n++) {
+		if (!ring_pop(&w->handshakes, &msg, sizeof msg))
+			return false;
+		handshake_receive(hub, &msg, now_ns, wall_ns);
+	}
+	return true;
+}
+
+uint64_t hub_run(struct hub *hub, uint64_t now_ns, int64_t wall_ns)
+{
+	struct peer *peer;
+	bool more = false;
+
+	judge_load(hub, now_ns);
+	for (unsigned i = 0; i < hub->options.n_workers; i++) {
+		run_events(hub, hub->workers[i], now_ns, wall_ns);
+		more |= run_handshakes(hub, hub->workers[i], now_ns, wall_ns);
+	}
+	while ((peer = timer_heap_due(&hub->timers, now_ns)) != NULL)
+		handshake_timer(hub, peer, now_ns, wall_ns);
+	return more ? now_ns : timer_heap_next(&hub->timers);
+}

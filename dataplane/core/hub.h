@@ -1,0 +1,139 @@
+/* hub.h - the whole hub without I/O: one control side and any number of workers.
+ *
+ * The control side (hub_*) owns configuration, handshakes and timers; one thread at a time may call
+ * it. A worker (worker_*, worker.h) carries packets; each belongs to one thread. They meet in what
+ * hub_view, session_table and peer publish, and in each worker's two rings. In one thread, call
+ * hub_run() after each worker call.
+ *
+ * Grace: objects that workers may still read are collected, not freed. Whoever runs the threads
+ * calls hub_take_retired(), waits until every worker has been outside worker_input_*() once, then
+ * hub_free_retired().
+ *
+ * Time: now_ns from a monotonic clock that counts suspend, wall_ns from CLOCK_REALTIME, both as
+ * arguments.
+ */
+#ifndef CORE_HUB_H
+#define CORE_HUB_H
+
+#include "core/cookie.h"
+#include "core/peer.h"
+#include "core/ratelimit.h"
+#include "core/route.h"
+#include "core/session.h"
+#include "core/timers.h"
+#include "wghub_device.h"
+
+struct aead;
+struct worker;
+
+struct hub_options {
+	unsigned n_workers;
+	const char *aead; /* NULL: the fastest */
+	bool has_tun; /* packets for the hub itself have somewhere to go */
+	bool deliver_unowned;
+	uint32_t mtu_bytes;
+	/* Fresh random bytes; never fails. */
+	void (*random)(void *arg, void *out, size_t len_bytes);
+	/* Sends one datagram of the control side at once: handshakes, keepalives, packets that
+	 * waited. */
+	void (*send)(void *arg, const struct wgh_endpoint *to, const void *data, uint32_t len_bytes,
+		uint8_t tos);
+	void (*on_event)(void *arg, const struct wgh_event *event);
+	void *arg;
+};
+
+/* What workers read once for each batch; never changes after publication. */
+struct hub_view {
+	struct retired retired;
+	struct route_table *routes;
+	struct wgh_addr self4, self6; /* family WGH_UNSPEC: none; where our ICMP comes from */
+	uint32_t mtu_bytes;
+	uint16_t listen_port; /* host order */
+	bool has_tun, deliver_unowned;
+};
+
+struct hub {
+	struct hub_options options;
+	struct noise_identity *identity; /* locked memory, with the checker */
+	struct cookie_checker *checker;
+	struct ratelimit *ratelimit;
+	struct peer_table peers;
+	struct session_table sessions;
+	struct route_set *routes; /* peers' prefixes and our own addresses */
+	_Atomic(struct hub_view *) view;
+	struct wgh_prefix *addresses;
+	size_t n_addresses;
+
+	struct slab keypairs, handshakes;
+	struct timer_heap timers;
+	struct aead *aead;
+	struct worker **workers;
+	struct retired *retired;
+
+	uint64_t under_load_until_ns;
+	uint64_t replay_report_ns,
+		loop_report_ns; /* next event of these kinds may be reported then */
+	uint64_t tai_s; /* our last timestamp */
+	uint32_t tai_ns;
+	uint64_t staged_bytes; /* of all peers */
+	uint16_t listen_port;
+	bool up;
+	_Atomic uint64_t drops[DROP_N]; /* of the control side; workers have their own */
+	_Atomic uint64_t n_staged_sent;
+};
+
+/* -ENOMEM, or the error of aead_new(). The hub starts down, without a key. */
+MUST_CHECK int hub_new(struct hub **hub, const struct hub_options *options);
+/* No worker may be running. */
+void hub_free(struct hub *hub);
+
+/* Everything the workers and the timers left to do. Returns when to call again: TIME_NEVER, or a
+ * time. */
+uint64_t hub_run(struct hub *hub, uint64_t now_ns, int64_t wall_ns);
+
+/* Up: handshakes and keepalives may be sent. Down: sessions are wiped, waiting packets dropped. */
+void hub_set_up(struct hub *hub, bool up, uint64_t now_ns);
+/* The port in use, so that our own packets are recognised when they come back through the TUN.
+ * -ENOMEM. */
+MUST_CHECK int hub_set_port(struct hub *hub, uint16_t port);
+MUST_CHECK int hub_set_mtu(struct hub *hub, uint32_t mtu_bytes);
+/* The hub's own addresses, each with the length of its network. -EINVAL, -ENOMEM: nothing changed.
+ */
+MUST_CHECK int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_t n);
+/* Keys and peers of a change set; port and fwmark are the caller's business. All or nothing. */
+MUST_CHECK int hub_apply(
+	struct hub *hub, const struct wgh_change *change, uint64_t now_ns, struct wgh_error *error);
+/* Fills keys, counters, drops and peers; the caller adds what it knows about sockets. -ENOMEM. */
+MUST_CHECK int hub_snapshot(struct hub *hub, struct wgh_snapshot **snapshot);
+
+/* A sticky source address of this endpoint was refused: use another. */
+void hub_source_lost(struct hub *hub, const struct x25519_public *peer);
+
+void hub_retire(
+	struct hub *hub, struct retired *item, void (*free_item)(struct retired *, void *hub));
+struct retired *hub_take_retired(struct hub *hub);
+void hub_free_retired(struct hub *hub, struct retired *list);
+
+/* ---- for the other files of the control side ---- */
+
+/* A view with these peers' prefixes and the hub's present addresses, port and MTU. NULL: no memory.
+ */
+MUST_CHECK struct hub_view *hub_view_new(const struct hub *hub, const struct route_set *routes);
+/* What workers read from their next batch on; the old view is retired. */
+void hub_publish(struct hub *hub, struct hub_view *view);
+
+static inline void hub_drop(struct hub *hub, enum drop reason, uint32_t n)
+{
+	owner_add(&hub->drops[reason], n);
+}
+/* Puts the peer where its next deadline is. */
+static inline void hub_arm(struct hub *hub, struct peer *peer)
+{
+	if (hub->up)
+		timer_arm(&hub->timers, peer);
+	else
+		timer_disarm(&hub->timers, peer);
+}
+void hub_emit(struct hub *hub, enum wgh_event_kind kind, struct peer *peer, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,121 @@
+/* snapshot.c - a copy of the hub's state for people and programs. One allocation for each kind of
+ * array, so that 100,000 peers cost a few milliseconds; private and preshared keys in it are wiped
+ * when it is freed.
+ */
+#include "core/hub.h"
+
+#include "core/worker.h"
+#include "crypto/aead.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The snapshot and everything it points to. */
+struct whole {
+	struct wgh_snapshot snapshot;
+	uint64_t drops[DROP_N];
+	struct wgh_peer_view *peers;
+	struct wgh_prefix *prefixes; /* the hub's own, then each peer's */
+	uint32_t (*peer_drops)[DROP_N];
+	size_t n_peers;
+};
+
+static void fill_peer(struct hub *hub, struct peer *peer, struct wgh_peer_view *view,
+	struct wgh_prefix **prefixes, uint32_t drops[DROP_N])
+{
+	size_t cursor = 0;
+
+	memcpy(view->public_key.bytes, peer->public_key.bytes, sizeof view->public_key.bytes);
+	memcpy(view->preshared_key, peer->psk.bytes, sizeof view->preshared_key);
+	view->endpoint = peer_endpoint(peer);
+	view->keepalive_s = relaxed_get(&peer->keepalive_s);
+	view->last_handshake_s = peer->last_handshake_wall_ns / (int64_t)NS_PER_S;
+	view->last_handshake_ns = (uint32_t)(peer->last_handshake_wall_ns % (int64_t)NS_PER_S);
+	view->rx_bytes = relaxed_get(&peer->rx_bytes);
+	view->tx_bytes = relaxed_get(&peer->tx_bytes);
+	view->allowed_ips = *prefixes;
+	while (route_next_of(hub->routes, peer, &cursor, *prefixes)) {
+		(*prefixes)++;
+		view->n_allowed_ips++;
+	}
+	for (unsigned r = 0; r < DROP_N; r++)
+		drops[r] = relaxed_get(&peer->drops[r]);
+	view->drops = drops;
+}
+
+static void sum_workers(const struct hub *hub, struct whole *whole)
+{
+	for (unsigned r = 0; r < DROP_N; r++)
+		whole->drops[r] = relaxed_get(&((struct hub *)hub)->drops[r]);
+	for (unsigned i = 0; i < hub->options.n_workers; i++) {
+		struct worker_stats *stats = &hub->workers[i]->stats;
+
+		for (unsigned r = 0; r < DROP_N; r++)
+			whole->drops[r] += relaxed_get(&stats->drops[r]);
+		whole->snapshot.n_forwarded += relaxed_get(&stats->n_forwarded);
+	}
+}
+
+int hub_snapshot(struct hub *hub, struct wgh_snapshot **out)
+{
+	size_t n = hub->peers.n_peers, n_prefixes = hub->n_addresses + route_count(hub->routes);
+	struct whole *whole = calloc(1, sizeof *whole);
+	struct wgh_snapshot *s = &whole->snapshot;
+	struct wgh_prefix *prefixes;
+
+	if (!whole)
+		return -ENOMEM;
+	/* One more of each, so that an empty hub allocates something too, and room for the last
+	 * route_next_of(). */
+	whole->peers = calloc(n + 1, sizeof *whole->peers);
+	whole->prefixes = calloc(n_prefixes + 1, sizeof *whole->prefixes);
+	whole->peer_drops = calloc(n + 1, sizeof *whole->peer_drops);
+	whole->n_peers = n;
+	s->peers = whole->peers;
+	if (!whole->peers || !whole->prefixes || !whole->peer_drops) {
+		wgh_snapshot_free(s);
+		return -ENOMEM;
+	}
+	s->has_private_key = hub->identity->present;
+	memcpy(s->private_key, hub->identity->secret.bytes, sizeof s->private_key);
+	memcpy(s->public_key.bytes, hub->identity->public_key.bytes, sizeof s->public_key.bytes);
+	s->listen_port = hub->listen_port;
+	s->mtu_bytes = hub->options.mtu_bytes;
+	s->n_workers = hub->options.n_workers;
+	s->aead = aead_name(hub->aead);
+	s->drops = whole->drops;
+	sum_workers(hub, whole);
+	prefixes = whole->prefixes;
+	s->addresses = prefixes;
+	s->n_addresses = hub->n_addresses;
+	if (hub->n_addresses)
+		memcpy(prefixes, hub->addresses, hub->n_addresses * sizeof *prefixes);
+	prefixes += hub->n_addresses;
+	for (uint32_t i = 0; i < hub->peers.n_slots; i++) {
+		struct peer *peer = hub->peers.slots[i];
+
+		if (!peer)
+			continue;
+		fill_peer(
+			hub, peer, &s->peers[s->n_peers], &prefixes, whole->peer_drops[s->n_peers]);
+		s->n_peers++;
+	}
+	*out = s;
+	return 0;
+}
+
+void wgh_snapshot_free(struct wgh_snapshot *snapshot)
+{
+	struct whole *whole = (struct whole *)snapshot; /* the first member */
+
+	if (!whole)
+		return;
+	if (whole->peers)
+		secret_wipe(whole->peers, whole->n_peers * sizeof *whole->peers);
+	free(whole->peers);
+	free(whole->prefixes);
+	free(whole->peer_drops);
+	secret_wipe(whole, sizeof *whole);
+	free(whole);
+}
