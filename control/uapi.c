@@ -5,6 +5,7 @@
  * allowed ips grow in two arrays by doubling; outgrown memory is wiped, it holds preshared keys. */
 #include "control/uapi.h"
 
+#include "control/array.h"
 #include "control/text.h"
 #include "crypto/key_text.h"
 
@@ -57,23 +58,6 @@ void uapi_parser_free(struct uapi_parser *p)
 		return;
 	uapi_parser_reset(p);
 	free(p);
-}
-
-/* Room for one more element; the old memory is wiped. NULL: no memory, array untouched. */
-static void *grow(void *array, size_t *cap, size_t size_bytes)
-{
-	size_t new_cap = *cap ? *cap * 2 : 8;
-	void *bigger = calloc(new_cap, size_bytes);
-
-	if (!bigger)
-		return NULL;
-	if (array) {
-		memcpy(bigger, array, *cap * size_bytes);
-		secret_wipe(array, *cap * size_bytes);
-		free(array);
-	}
-	*cap = new_cap;
-	return bigger;
 }
 
 static void fail(struct uapi_parser *p, int error, const char *key, const char *why)
@@ -161,7 +145,7 @@ static struct wgh_peer_change *add_peer(struct uapi_parser *p, const struct wgh_
 	struct wgh_peer_change *peer;
 
 	if (p->change.n_peers == p->peers_cap) {
-		void *bigger = grow(p->peers, &p->peers_cap, sizeof *p->peers);
+		void *bigger = array_grow(p->peers, &p->peers_cap, sizeof *p->peers);
 
 		if (!bigger) {
 			fail(p, -ENOMEM, "", "out of memory");
@@ -186,7 +170,7 @@ static void add_allowed_ip(struct uapi_parser *p, struct wgh_peer_change *peer, 
 	if (peer->flags & WGH_PEER_REMOVE)
 		return;
 	if (p->n_allowed == p->allowed_cap) {
-		void *bigger = grow(p->allowed, &p->allowed_cap, sizeof *p->allowed);
+		void *bigger = array_grow(p->allowed, &p->allowed_cap, sizeof *p->allowed);
 
 		if (!bigger) {
 			fail(p, -ENOMEM, "", "out of memory");
@@ -294,10 +278,10 @@ static void set_line(struct uapi_parser *p)
 /* Gives each peer its part of the array of allowed ips, which has moved while it grew. */
 static void finish_set(struct uapi_parser *p)
 {
-	const struct wgh_allowed_ip *next = p->allowed;
+	size_t next = 0;
 
 	for (size_t i = 0; i < p->change.n_peers; i++) {
-		p->peers[i].allowed_ips = next;
+		p->peers[i].allowed_ips = p->allowed ? &p->allowed[next] : NULL;
 		next += p->peers[i].n_allowed_ips;
 	}
 	p->change.peers = p->peers;
