@@ -1,0 +1,183 @@
+/* uapi_socket.c - see uapi_socket.h. Used by the server (make, adopt) and by show and down
+ * (connect). */
+#include "control/uapi_socket.h"
+
+#include "control/error.h"
+#include "control/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *uapi_socket_default_dir(void)
+{
+	static char dir[128];
+	const char *runtime;
+
+	if (geteuid() == 0)
+		return "/var/run/wireguard";
+	runtime = getenv("XDG_RUNTIME_DIR");
+	if (!runtime || runtime[0] != '/' ||
+		(size_t)snprintf(dir, sizeof dir, "%s/wireguard", runtime) >= sizeof dir)
+		return NULL;
+	return dir;
+}
+
+int uapi_socket_path(
+	struct sockaddr_un *addr, const char *dir, const char *ifname, struct wgh_error *error)
+{
+	char shown[80];
+
+	memset(addr, 0, sizeof *addr);
+	addr->sun_family = AF_UNIX;
+	if ((size_t)snprintf(addr->sun_path, sizeof addr->sun_path, "%s/%s.sock", dir, ifname) <
+		sizeof addr->sun_path)
+		return 0;
+	text_escape(shown, sizeof shown, dir, strlen(dir));
+	error_set(error, "%s: too long for a socket's path; choose a shorter --socket-dir", shown);
+	return -ENAMETOOLONG;
+}
+
+int uapi_socket_connect(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)addr, sizeof *addr) == 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+static int make_dir(const char *dir, struct wgh_error *error)
+{
+	mode_t old = umask(022);
+	int err = mkdir(dir, 0755) < 0 && errno != EEXIST ? -errno : 0;
+	char shown[100];
+
+	umask(old);
+	if (err) {
+		text_escape(shown, sizeof shown, dir, strlen(dir));
+		error_set(error,
+			"%s: cannot make this directory for the socket: %s; choose another with "
+			"--socket-dir",
+			shown, strerror(-err));
+	}
+	return err;
+}
+
+/* Makes way where nobody listens any more. */
+static int replace_stale(
+	const struct sockaddr_un *addr, const char *ifname, struct wgh_error *error)
+{
+	int fd = uapi_socket_connect(addr), err = fd;
+	struct stat st;
+
+	if (err == -ENOENT)
+		return 0;
+	/* connect() refuses in the same way where the file is no socket at all: that one is not
+	 * ours. */
+	if (err == -ECONNREFUSED && lstat(addr->sun_path, &st) == 0 && S_ISSOCK(st.st_mode))
+		err = unlink(addr->sun_path) < 0 ? -errno : 0;
+	if (err == 0 && fd < 0)
+		return 0;
+	/* -EAGAIN: somebody listens, but is too busy to answer. */
+	if (fd >= 0 || err == -EAGAIN) {
+		if (fd >= 0)
+			close(fd);
+		error_set(error, "%s is already running (%s); stop it with: wghub down %s", ifname,
+			addr->sun_path, ifname);
+		return -EADDRINUSE;
+	}
+	error_set(error, "%s: this is in the way of the hub's socket: %s", addr->sun_path,
+		strerror(-err));
+	return err;
+}
+
+static int remember_file(struct uapi_socket *s)
+{
+	struct stat st;
+
+	if (lstat(s->path, &st) < 0)
+		return -errno;
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	return 0;
+}
+
+int uapi_socket_make(
+	struct uapi_socket *s, const char *dir, const char *ifname, struct wgh_error *error)
+{
+	struct sockaddr_un addr;
+	mode_t old;
+	int err;
+
+	err = uapi_socket_path(&addr, dir, ifname, error);
+	if (!err)
+		err = make_dir(dir, error);
+	if (!err)
+		err = replace_stale(&addr, ifname, error);
+	if (err)
+		return err;
+	memcpy(s->path, addr.sun_path, sizeof s->path);
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s->fd < 0)
+		err = -errno;
+	/* The file must never exist with wider rights, so chmod() afterwards would be too late. */
+	old = umask(077);
+	if (!err && bind(s->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
+		err = -errno;
+	umask(old);
+	if (!err)
+		err = remember_file(s);
+	if (!err && listen(s->fd, 16) < 0) {
+		err = -errno;
+		unlink(s->path);
+	}
+	if (!err)
+		return 0;
+	error_set(error, "%s: cannot make this socket: %s", addr.sun_path, strerror(-err));
+	if (s->fd >= 0)
+		close(s->fd);
+	return err;
+}
+
+int uapi_socket_adopt(struct uapi_socket *s, int fd, struct wgh_error *error)
+{
+	struct sockaddr_un addr = {0};
+	socklen_t len = sizeof addr;
+	int listening = 0;
+	socklen_t int_len = sizeof listening;
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0 || addr.sun_family != AF_UNIX ||
+		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) < 0 || !listening) {
+		error_set(error, "WG_UAPI_FD: descriptor %d is not a listening unix socket", fd);
+		return -EINVAL;
+	}
+	s->fd = fd;
+	memset(s->path, 0, sizeof s->path);
+	memcpy(s->path, addr.sun_path, sizeof s->path - 1);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || remember_file(s) < 0)
+		s->path[0] = 0; /* it has no file that could be watched */
+	return 0;
+}
+
+bool uapi_socket_is_there(const struct uapi_socket *s)
+{
+	struct stat st;
+
+	return lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+void uapi_socket_remove(const struct uapi_socket *s)
+{
+	if (s->path[0] && uapi_socket_is_there(s))
+		unlink(s->path);
+}
