@@ -44,32 +44,38 @@ static void ipsec_mb_context_free(void *context)
 	free(c);
 }
 
+/* Also starts over: the manager's memory is set anew. */
+static bool mgr_start(struct context *c, void (*init)(IMB_MGR *))
+{
+	memset(c->mgr, 0, c->mgr_bytes);
+	if (!imb_set_pointers_mb_mgr(c->mgr, 0, 1))
+		return false;
+	init(c->mgr);
+	return !imb_get_errno(c->mgr);
+}
+
 static void *ipsec_mb_context_new(void)
 {
+	bool wide = imb_get_feature_flags() & IMB_FEATURE_AVX512_IFMA;
 	struct context *c = calloc(1, sizeof *c);
-	void *mem;
 
 	if (!c)
 		return NULL;
 	c->mgr_bytes = (imb_get_mb_mgr_size() + 63) & ~(size_t)63;
-	mem = aligned_alloc(64, c->mgr_bytes);
-	if (!mem) {
-		free(c);
-		return NULL;
-	}
-	memset(mem, 0, c->mgr_bytes);
-	c->mgr = imb_set_pointers_mb_mgr(mem, 0, 1);
-	if (!c->mgr) {
-		free(mem);
-		free(c);
-		return NULL;
-	}
-	init_mb_mgr_auto(c->mgr, NULL);
-	if (imb_get_errno(c->mgr)) {
-		ipsec_mb_context_free(c);
-		return NULL;
-	}
-	return c;
+	c->mgr = aligned_alloc(64, c->mgr_bytes);
+	if (!c->mgr)
+		goto fail;
+	/* Version 1.3's IFMA code fails the self-test by a carry that it loses in about one packet
+	 * of 10^12 (see aead_selftest.c). Its AVX2 code is right, at well under half the speed. Its
+	 * code for AVX-512 without IFMA is not used at all, because we never had a machine to test
+	 * it on. */
+	if (wide && mgr_start(c, init_mb_mgr_avx512) && !aead_selftest(&aead_ipsec_mb, c))
+		return c;
+	if (mgr_start(c, init_mb_mgr_avx2))
+		return c;
+fail:
+	ipsec_mb_context_free(c);
+	return NULL;
 }
 
 /* Everything but tag_output, which differs between the directions. */
