@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* For the few calls whose failure changes nothing; a comment beside it says why. */
+#define IGNORE_RESULT(call) ((void)!(call))
 
 struct x25519_secret {
 	uint8_t bytes[32];

@@ -160,7 +160,7 @@ static int plan_allowed_ips(struct plan *plan, const struct wgh_peer_change *p, 
 		int err;
 
 		if (ip->remove) {
-			(void)route_remove(plan->routes, &ip->prefix, peer);
+			IGNORE_RESULT(route_remove(plan->routes, &ip->prefix, peer));
 			continue;
 		}
 		err = route_insert(plan->routes, &ip->prefix, peer, &before);

@@ -234,7 +234,8 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 	}
 	if (is_own_outer(w, p, &info, owner)) {
 		drop_packet(w, p, owner, DROP_ROUTING_LOOP);
-		(void)worker_tell(w, EVENT_ROUTING_LOOP, owner, 0, NULL, 0); /* only a report */
+		IGNORE_RESULT(
+			worker_tell(w, EVENT_ROUTING_LOOP, owner, 0, NULL, 0)); /* only a report */
 		return;
 	}
 	if (!relaxed_get(&owner->has_endpoint)) {

@@ -383,8 +383,8 @@ static void keepalive_due(struct hub *hub, struct peer *peer, uint64_t now_ns)
 	bool more =
 		relaxed_get(&peer->last_data_received_ns) > relaxed_get(&peer->unacked_since_ns);
 
-	(void)keys_send_keepalive(
-		hub, peer, now_ns); /* without a session there is nothing to say */
+	IGNORE_RESULT(keys_send_keepalive(
+		hub, peer, now_ns)); /* without a session there is nothing to say */
 	relaxed_set(&peer->unacked_since_ns, more ? now_ns : 0);
 }
 

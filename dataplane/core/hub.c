@@ -310,14 +310,6 @@ void hub_emit(struct hub *hub, enum wgh_event_kind kind, struct peer *peer, uint
 	hub->options.on_event(hub->options.arg, &event);
 }
 
-void hub_source_lost(struct hub *hub, const struct x25519_public *key)
-{
-	struct peer *peer = peer_find(&hub->peers, key);
-
-	if (peer)
-		peer_endpoint_forget_source(peer);
-}
-
 static void stage_packet(struct hub *hub, struct peer *peer, const uint8_t *bytes,
 	uint32_t len_bytes, uint64_t now_ns, int64_t wall_ns)
 {

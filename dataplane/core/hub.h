@@ -106,9 +106,6 @@ MUST_CHECK int hub_apply(
 /* Fills keys, counters, drops and peers; the caller adds what it knows about sockets. -ENOMEM. */
 MUST_CHECK int hub_snapshot(struct hub *hub, struct wgh_snapshot **snapshot);
 
-/* A sticky source address of this endpoint was refused: use another. */
-void hub_source_lost(struct hub *hub, const struct x25519_public *peer);
-
 void hub_retire(
 	struct hub *hub, struct retired *item, void (*free_item)(struct retired *, void *hub));
 struct retired *hub_take_retired(struct hub *hub);

@@ -130,7 +130,7 @@ int keys_add_current(struct hub *hub, struct peer *peer, const struct noise_keys
 	if (peer->n_staged)
 		staged_send(hub, peer, now_ns);
 	else
-		(void)keys_send_keepalive(hub, peer, now_ns);
+		IGNORE_RESULT(keys_send_keepalive(hub, peer, now_ns));
 	return 0;
 }
 

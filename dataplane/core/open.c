@@ -69,10 +69,10 @@ static void run_accepted(struct worker *w, struct keypair *keypair, const struct
 
 	relaxed_add(&peer->rx_bytes, run->bytes);
 	if (peer_endpoint_learn(peer, from))
-		(void)worker_tell(w, EVENT_ROAMED, peer, 0, NULL, 0); /* only a report */
+		IGNORE_RESULT(worker_tell(w, EVENT_ROAMED, peer, 0, NULL, 0)); /* only a report */
 	if (relaxed_get(&keypair->unconfirmed))
 		/* Again with the next packet if the queue is full. */
-		(void)worker_tell(w, EVENT_CONFIRMED, peer, keypair->local_index, NULL, 0);
+		IGNORE_RESULT(worker_tell(w, EVENT_CONFIRMED, peer, keypair->local_index, NULL, 0));
 	if (keypair->initiator && !relaxed_get(&keypair->renewal_asked) &&
 		time_reached(w->now_ns, keypair->created_ns + REKEY_ON_RECEIVE_NS)) {
 		relaxed_set(&keypair->renewal_asked, true);

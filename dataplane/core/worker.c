@@ -140,6 +140,12 @@ bool worker_tell(struct worker *w, enum worker_event kind, const struct peer *pe
 	return ring_push(&w->events, &record, sizeof record, bytes, len_bytes);
 }
 
+void worker_forget_sources(struct worker *w)
+{
+	for (uint32_t t = 0; t < w->n_tx; t++)
+		peer_endpoint_forget_source(w->tx[t].peer);
+}
+
 void worker_drop_of(struct worker *w, struct peer *peer, enum drop reason)
 {
 	worker_drop(w, reason, 1);

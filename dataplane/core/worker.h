@@ -131,6 +131,10 @@ static inline void worker_drop(struct worker *w, enum drop reason, uint32_t n)
 	owner_add(&w->stats.drops[reason], n);
 }
 
+/* The system refused a sticky source address among this batch's: let the kernel choose for its
+ * peers from now on. */
+void worker_forget_sources(struct worker *w);
+
 /* ---- the stages, in the order a packet meets them; each in its own file ---- */
 
 /* Sorts out handshakes and broken datagrams; appends a packet for each transport message. */

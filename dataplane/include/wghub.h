@@ -83,6 +83,7 @@ enum wgh_event_kind {
 	WGH_EVENT_EXPIRED,          /* the peer's keys were wiped for lack of use */
 	WGH_EVENT_REPLAYED_INITIATION, /* an initiation with an old timestamp (rate limited) */
 	WGH_EVENT_ROUTE_MOVED,      /* a prefix was taken over from another peer */
+	WGH_EVENT_PORT_UNUSABLE,    /* the interface went up, but its port (endpoint.port) cannot be opened */
 	WGH_EVENT_ROUTING_LOOP,     /* a peer's endpoint is routed into our own TUN (rate limited) */
 };
 

@@ -1,0 +1,130 @@
+/* device.h - what the files of a running device share. The public face is wghub_device.h.
+ *
+ * Threads and what guards what:
+ *   main       the caller's loop: configuration, link state, events to the caller
+ *   carriers   carrier.c: one for each worker, its sockets and TUN queue
+ *   protocol   protocol_thread.c: handshakes and timers
+ * The hub's control side is guarded by hub_lock, which main and protocol take through
+ * device_lock(); carriers never take it. What carriers may still read is freed after an RCU grace
+ * period: device_reclaim().
+ */
+#ifndef IO_DEVICE_H
+#define IO_DEVICE_H
+
+#include "core/hub.h"
+#include "core/worker.h"
+#include "io/netlink.h"
+#include "io/tun.h"
+#include "io/udp.h"
+#include "wghub_device.h"
+
+#include <pthread.h>
+
+#define EVENT_QUEUE 1024u
+
+/* The two sockets of one carrier, with their watchers. Made and bound by main, closed by the
+ * carrier. */
+struct udp_pair {
+	struct udp_socket v4, v6;
+	uv_poll_t watch4, watch6;
+	unsigned n_watched;
+};
+
+struct carrier {
+	struct wgh_device *device;
+	struct worker *worker;
+	uv_thread_t thread;
+	bool started;
+	uv_loop_t loop;
+	uv_async_t called;
+	uv_prepare_t before_wait;
+	uv_check_t after_wait;
+	uv_poll_t watch_tun;
+	struct tun tun;
+	struct udp_pair *sockets; /* NULL while down */
+	struct udp_rx *udp_rx;
+	struct udp_tx *udp_tx;
+	struct tun_rx *tun_rx;
+	struct tun_tx *tun_tx;
+	/* A call from main, which waits for done. */
+	void (*call)(struct carrier *carrier, void *arg);
+	void *call_arg;
+	uv_sem_t done;
+	_Atomic uint64_t n_waits; /* times the thread has let go of everything RCU guards */
+};
+
+struct protocol_thread {
+	uv_thread_t thread;
+	bool started;
+	uv_loop_t loop;
+	uv_async_t wake, stop;
+	uv_timer_t timer;
+	uint64_t reclaim_at_ns; /* retired objects wait until then; TIME_NEVER: none do */
+};
+
+struct wgh_device {
+	struct wgh_device_options options; /* with defaults filled in; strings are ours */
+	char name[16];
+	struct hub *hub;
+	pthread_mutex_t turn_lock, hub_lock;
+	struct carrier *carriers;
+	struct protocol_thread protocol;
+	struct udp_pair *send_sockets; /* where the protocol thread sends; behind hub_lock */
+
+	uv_loop_t *loop;
+	uv_async_t *notify; /* events wait, or the device has ended; freed when closed */
+	uv_poll_t *watch_netlink;
+	uv_timer_t *watch_moved; /* asks the TUN for its state where netlink does not reach it */
+	struct netlink *netlink;
+	unsigned ifindex;
+	bool moved; /* the TUN is in another network namespace */
+	struct wgh_prefix *addresses; /* of the interface, as netlink told */
+	size_t n_addresses;
+
+	bool up;
+	uint16_t wanted_port, port; /* 0: any; what is bound */
+	uint32_t fwmark;
+
+	pthread_mutex_t event_lock;
+	struct wgh_event events[EVENT_QUEUE];
+	uint32_t n_events;
+	_Atomic bool tun_gone;
+};
+
+uint64_t device_now_ns(void);
+
+/* Both sides get their turn: a waiting thread is next, however busy the other is. */
+void device_lock(struct wgh_device *device);
+void device_unlock(struct wgh_device *device);
+/* Frees what the hub has retired, once no carrier can be reading it. Takes the lock itself. */
+void device_reclaim(struct wgh_device *device);
+
+/* carrier.c */
+MUST_CHECK int carrier_start(struct carrier *carrier);
+void carrier_stop(struct carrier *carrier);
+/* The carrier takes the sockets over and closes those it had; NULL: it only closes. Waits until it
+ * is done. */
+void carrier_adopt(struct carrier *carrier, struct udp_pair *sockets);
+
+/* protocol_thread.c */
+MUST_CHECK int protocol_start(struct wgh_device *device);
+void protocol_stop(struct wgh_device *device);
+/* Any thread: the control side has work. */
+void protocol_wake(struct wgh_device *device);
+
+/* sockets.c */
+/* One pair for each carrier on one port. port 0: any free one. An array of n pairs, or NULL with
+ * *err. */
+struct udp_pair **sockets_open(
+	const struct wgh_device *device, uint16_t port, uint32_t fwmark, uint16_t *bound, int *err);
+void sockets_close(struct udp_pair **pairs, unsigned n);
+
+/* link.c */
+MUST_CHECK int link_start(struct wgh_device *device);
+void link_stop(struct wgh_device *device);
+
+/* device.c: main's reaction to the link. */
+void device_set_up(struct wgh_device *device, bool up);
+void device_tun_gone(struct wgh_device *device);
+
+#endif
