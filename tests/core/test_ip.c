@@ -14,7 +14,7 @@
 #include "core/ip.h"
 
 struct bytes {
-	uint8_t data[4096];
+	uint8_t data[256];
 	uint32_t len;
 };
 
@@ -603,6 +603,21 @@ static void test_ip_ecn_decapsulation_marks_capable_packets_only(void **state)
 		}
 }
 
+static void test_ip_ecn_mark_mends_every_checksum(void **state)
+{
+	(void)state;
+	for (unsigned inner = 1; inner < 4; inner++)
+		for (unsigned id = 0; id < 65536; id++) {
+			struct bytes b = ipv4(IP_PROTO_UDP, NULL, 0, 0);
+			b.data[1] = (uint8_t)inner;
+			put16(b.data + 4, id);
+			mend(&b);
+			ip_ecn_decapsulate(b.data, 3);
+			assert_int_equal(3, b.data[1]);
+			assert_int_equal(0xffff, naive_sum(b.data, 20));
+		}
+}
+
 static uint32_t as_number(uint16_t checksum)
 {
 	uint8_t two[2];
@@ -694,6 +709,7 @@ int main(void)
 		cmocka_unit_test(test_ip_ttl_goes_down_by_one_and_nothing_else_changes),
 		cmocka_unit_test(test_ip_wrong_header_checksum_is_seen_and_stays_wrong),
 		cmocka_unit_test(test_ip_ecn_decapsulation_marks_capable_packets_only),
+		cmocka_unit_test(test_ip_ecn_mark_mends_every_checksum),
 		cmocka_unit_test(
 			test_ip_checksum_agrees_with_the_textbook_at_every_length_and_alignment),
 		cmocka_unit_test(test_ip_checksum_of_a_full_super_packet),

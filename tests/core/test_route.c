@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,30 @@ static void test_route_empty_table_owns_nothing(void **state)
 	route_set_free(set);
 	route_table_free(NULL);
 	route_set_free(NULL);
+}
+
+/* The smallest tables wrap around soonest. */
+static void test_route_search_in_a_tiny_table_ends(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < 16; seed++) {
+		struct route_set *set = route_set_new(seed);
+		assert_non_null(set);
+		insert(set, "10.0.0.1/32", &A);
+		insert(set, "fd00::1/128", &B);
+		struct route_table *table = new_table(set);
+		for (unsigned i = 2; i < 100; i++) {
+			struct wgh_addr v4 = {.bytes = {10, [3] = (uint8_t)i}, .family = WGH_IPV4};
+			struct wgh_addr v6 = {
+				.bytes = {0xfd, [15] = (uint8_t)i}, .family = WGH_IPV6};
+			assert_null(route_lookup(table, &v4));
+			assert_null(route_lookup(table, &v6));
+		}
+		assert_ptr_equal(&A, lookup(table, "10.0.0.1"));
+		assert_ptr_equal(&B, lookup(table, "fd00::1"));
+		route_table_free(table);
+		route_set_free(set);
+	}
 }
 
 static void test_route_default_routes_cover_everything_of_their_family_only(void **state)
@@ -398,6 +423,27 @@ static void test_route_copies_are_independent(void **state)
 	route_table_free(table);
 	route_table_free(of_set);
 	route_table_free(of_copy);
+}
+
+/* Peers come and go for years; ASan's allocator does not count, the plain one does. */
+static void test_route_owners_that_came_and_went_leave_no_memory(void **state)
+{
+	(void)state;
+	enum { N = 100000 };
+	struct route_set *set = new_set();
+	struct peer *peers = calloc(N, sizeof *peers);
+
+	assert_non_null(peers);
+	insert(set, "10.0.0.1/32", &A);
+	const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	for (unsigned i = 0; i < N; i++) {
+		insert(set, "10.0.0.2/32", &peers[i]);
+		route_remove_owner(set, &peers[i]);
+	}
+	assert_int_equal(1, route_count(set));
+	assert_true(mallinfo2().uordblks + mallinfo2().hblkhd < before + 4096);
+	route_set_free(set);
+	free(peers);
 }
 
 /* ---- the naive twin: a list, scanned bit by bit ---- */
@@ -654,6 +700,7 @@ int main(void)
 		cmocka_unit_test(test_route_rejects_source_of_more_specific_peer),
 		cmocka_unit_test(test_route_owner_of_own_other_and_no_prefix_in_both_families),
 		cmocka_unit_test(test_route_empty_table_owns_nothing),
+		cmocka_unit_test(test_route_search_in_a_tiny_table_ends),
 		cmocka_unit_test(test_route_default_routes_cover_everything_of_their_family_only),
 		cmocka_unit_test(test_route_every_prefix_length_is_found_longest_first),
 		cmocka_unit_test(test_route_insert_masks_host_bits),
@@ -665,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_route_lists_an_owners_prefixes_oldest_first),
 		cmocka_unit_test(test_route_hub_and_broadcast_are_owners_but_no_peers),
 		cmocka_unit_test(test_route_copies_are_independent),
+		cmocka_unit_test(test_route_owners_that_came_and_went_leave_no_memory),
 		cmocka_unit_test(test_route_agrees_with_a_linear_scan_ipv4),
 		cmocka_unit_test(test_route_agrees_with_a_linear_scan_ipv6),
 		cmocka_unit_test(test_route_hundred_thousand_hosts_cost_milliseconds),
