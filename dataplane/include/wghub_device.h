@@ -67,6 +67,23 @@ const char *wgh_device_name(const struct wgh_device *device);
  * it is up from the start. Up: sockets are open on the listen port. */
 bool wgh_device_is_up(const struct wgh_device *device);
 
+/* What `ip address add`, `ip link set mtu`, `ip link set up` and `ip route add` would do for the TUN
+ * interface. */
+struct wgh_link {
+	const struct wgh_prefix *addresses;
+	size_t n_addresses;
+	uint32_t mtu_bytes; /* 0: leave it */
+	bool up;            /* also wait until the device is up, with its listen port open */
+	const struct wgh_prefix *routes;
+	size_t n_routes;
+};
+
+/* What is there already is no error; nothing is taken away. Without a TUN there is nothing to do: 0.
+ * -EPERM: no CAP_NET_ADMIN; -EADDRINUSE: the listen port; -ENODEV: the interface is in another network
+ * namespace. What was done before an error stays. */
+int wgh_device_configure_link(
+	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error);
+
 /* ---- configuration: one change set, checked whole, applied whole or not at all ---- */
 
 struct wgh_allowed_ip {

@@ -1,0 +1,86 @@
+/* configure.c - the caller's wishes for the TUN interface: addresses, MTU, up, routes. For `wghub
+ * up`, at start and when its file changed. Requests go out on the device's own rtnetlink socket;
+ * afterwards the interface is asked for its state, so that when this returns the device knows what
+ * it will hear again from the kernel. */
+#include "io/device.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static int fail(struct wgh_error *error, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+static int fail(struct wgh_error *error, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error->text, sizeof error->text, format, args);
+	va_end(args);
+	return err;
+}
+
+static const char *why(int err)
+{
+	return err == -EPERM ? "needs CAP_NET_ADMIN" : strerror(-err);
+}
+
+static int fail_prefix(struct wgh_error *error, int err, const char *name, const char *what,
+	const struct wgh_prefix *prefix)
+{
+	char text[INET6_ADDRSTRLEN] = "";
+
+	inet_ntop(prefix->addr.family == WGH_IPV4 ? AF_INET : AF_INET6, prefix->addr.bytes, text,
+		sizeof text);
+	return fail(error, err, "%s: cannot add %s %s/%u: %s", name, what, text, prefix->bits,
+		why(err));
+}
+
+int wgh_device_configure_link(
+	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
+{
+	struct netlink *nl = device->netlink;
+	int err;
+
+	if (device->options.no_tun)
+		return 0;
+	if (device->moved)
+		return fail(error, -ENODEV,
+			"%s: the interface is in another network namespace: set it up there",
+			device->name);
+	if (link->mtu_bytes) {
+		err = netlink_set_mtu(nl, device->ifindex, link->mtu_bytes);
+		if (err)
+			return fail(
+				error, err, "%s: cannot set the MTU: %s", device->name, why(err));
+	}
+	for (size_t i = 0; i < link->n_addresses; i++) {
+		err = netlink_add_address(nl, device->ifindex, &link->addresses[i]);
+		if (err)
+			return fail_prefix(
+				error, err, device->name, "address", &link->addresses[i]);
+	}
+	if (link->up) {
+		err = netlink_set_link(nl, device->ifindex, true);
+		if (err)
+			return fail(error, err, "%s: cannot set the interface up: %s", device->name,
+				why(err));
+	}
+	err = netlink_dump(nl);
+	if (err)
+		return fail(error, err, "%s: cannot read the interface's state: %s", device->name,
+			why(err));
+	if (link->up && !device->up)
+		return fail(error, -EADDRINUSE,
+			"listen port %u: cannot be opened: another program uses it?",
+			device->wanted_port);
+	/* The kernel takes routes only for an interface that is up. */
+	for (size_t i = 0; i < link->n_routes; i++) {
+		err = netlink_add_route(nl, device->ifindex, &link->routes[i]);
+		if (err)
+			return fail_prefix(error, err, device->name, "route", &link->routes[i]);
+	}
+	return 0;
+}
