@@ -16,6 +16,7 @@
 
 #include "crypto/aead_backend.h"
 #include "tests/crypto/aead_edges.h"
+#include "tests/crypto/aead_rfc8439.h"
 #include "tests/lib/hex.h"
 #include "tests/lib/rng.h"
 
@@ -44,168 +45,7 @@ static struct aead *aead_make(const char *name)
 	return aead;
 }
 
-/* ---- the single calls ---- */
-
-#define A5_KEY "1c9240a5eb55d38af333888604f6b5f0473917c1402b80099dca5cbc207075c0"
-#define A5_AD "f33388860000000000004e91"
-#define A5_COUNTER 0x0807060504030201
-static const char a5_plain[] =
-	"Internet-Drafts are draft documents valid for a maximum of six months and may be updated, "
-	"replaced, or obsoleted by other documents at any time. It is inappropriate to use "
-	"Internet-Drafts as reference material or to cite them other than as /\xe2\x80\x9cwork in "
-	"progress./\xe2\x80\x9d";
-#define A5_BYTES 265
-static const char a5_sealed[] =
-	"64a0861575861af460f062c79be643bd5e805cfd345cf389f108670ac76c8cb24c6cfc18755d43eea09ee94e"
-	"382d26b0bdb7b73c321b0100d4f03b7f355894cf332f830e710b97ce98c8a84abd0b948114ad176e008d33bd"
-	"60f982b1ff37c8559797a06ef4f0ef61c186324e2b3506383606907b6a7c02b0f9f6157b53c867e4b9166c76"
-	"7b804d46a59b5216cde7a4e99040c5a40433225ee282a1b0a06c523eaf4534d7f83fa1155b0047718cbc546a"
-	"0d072b04b3564eea1b422273f548271a0bb2316053fa76991955ebd63159434ecebb4e466dae5a1073a67276"
-	"27097a1049e617d91d361094fa68f0ff77987130305beaba2eda04df997b714d6c6f2c29a6ad5cb4022b0270"
-	"9beead9d67890cbb22392336fea1851f38";
-
-/* RFC 8439, appendix A.5. (Section 2.8.2 has a nonce that does not begin with four zero bytes.) */
-static void test_aead_one_packet_is_that_of_rfc8439_appendix_a5(void **state)
-{
-	uint8_t sealed[A5_BYTES + 16], got[A5_BYTES + 16], ad[12];
-	struct sym_key key;
-
-	(void)state;
-	assert_int_equal(sizeof a5_plain - 1, A5_BYTES);
-	assert_int_equal(hex_bytes(key.bytes, 32, A5_KEY), 32);
-	assert_int_equal(hex_bytes(ad, sizeof ad, A5_AD), sizeof ad);
-	assert_int_equal(hex_bytes(sealed, sizeof sealed, a5_sealed), sizeof sealed);
-	aead_seal_one(got, a5_plain, A5_BYTES, ad, sizeof ad, &key, A5_COUNTER);
-	assert_memory_equal(got, sealed, sizeof sealed);
-	assert_true(aead_open_one(got, got, sizeof got, ad, sizeof ad, &key, A5_COUNTER));
-	assert_memory_equal(got, a5_plain, A5_BYTES);
-}
-
-static void test_aead_one_packet_with_any_bit_of_any_input_wrong_is_refused(void **state)
-{
-	uint8_t sealed[A5_BYTES + 16], got[A5_BYTES], ad[12];
-	struct sym_key key;
-
-	(void)state;
-	hex_bytes(key.bytes, 32, A5_KEY);
-	hex_bytes(ad, sizeof ad, A5_AD);
-	hex_bytes(sealed, sizeof sealed, a5_sealed);
-	for (size_t bit = 0; bit < 8 * sizeof sealed; bit++) {
-		sealed[bit / 8] ^= 1 << bit % 8;
-		assert_false(
-			aead_open_one(got, sealed, sizeof sealed, ad, sizeof ad, &key, A5_COUNTER));
-		sealed[bit / 8] ^= 1 << bit % 8;
-	}
-	for (size_t bit = 0; bit < 8 * sizeof ad; bit++) {
-		ad[bit / 8] ^= 1 << bit % 8;
-		assert_false(
-			aead_open_one(got, sealed, sizeof sealed, ad, sizeof ad, &key, A5_COUNTER));
-		ad[bit / 8] ^= 1 << bit % 8;
-	}
-	for (size_t bit = 0; bit < 64; bit++)
-		assert_false(aead_open_one(got, sealed, sizeof sealed, ad, sizeof ad, &key,
-			A5_COUNTER ^ (uint64_t)1 << bit));
-	for (size_t bit = 0; bit < 256; bit++) {
-		key.bytes[bit / 8] ^= 1 << bit % 8;
-		assert_false(
-			aead_open_one(got, sealed, sizeof sealed, ad, sizeof ad, &key, A5_COUNTER));
-		key.bytes[bit / 8] ^= 1 << bit % 8;
-	}
-	for (size_t n = 16; n < sizeof sealed; n++)
-		assert_false(aead_open_one(got, sealed, n, ad, sizeof ad, &key, A5_COUNTER));
-	assert_false(aead_open_one(got, sealed, sizeof sealed, ad, 0, &key, A5_COUNTER));
-	assert_true(aead_open_one(got, sealed, sizeof sealed, ad, sizeof ad, &key, A5_COUNTER));
-}
-
-/* draft-irtf-cfrg-xchacha-03, appendix A.3.1. */
-static void test_aead_cookie_cipher_is_that_of_the_xchacha_draft(void **state)
-{
-	static const char plain[] =
-		"Ladies and Gentlemen of the class of '99: If I could offer you "
-		"only one tip for the future, sunscreen would be it.";
-	uint8_t want[114 + 16], got[114 + 16], nonce[24], ad[12];
-	struct sym_key key;
-
-	(void)state;
-	hex_bytes(
-		key.bytes, 32, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
-	hex_bytes(nonce, 24, "404142434445464748494a4b4c4d4e4f5051525354555657");
-	hex_bytes(ad, 12, "50515253c0c1c2c3c4c5c6c7");
-	hex_bytes(want, sizeof want,
-		"bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440b"
-		"f3"
-		"a82f4eda7e39ae64c6708c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac"
-		"2b"
-		"c369488f76b2383565d3fff921f9664c97637da9768812f615c68b13b52ec0875924c1c7987947deaf"
-		"d8"
-		"780acf49");
-	xaead_seal(got, plain, 114, ad, sizeof ad, &key, nonce);
-	assert_memory_equal(got, want, sizeof want);
-	assert_true(xaead_open(got, got, sizeof got, ad, sizeof ad, &key, nonce));
-	assert_memory_equal(got, plain, 114);
-	for (size_t bit = 0; bit < 8 * sizeof want; bit++) {
-		want[bit / 8] ^= 1 << bit % 8;
-		assert_false(xaead_open(got, want, sizeof want, ad, sizeof ad, &key, nonce));
-		want[bit / 8] ^= 1 << bit % 8;
-	}
-	nonce[23] ^= 1;
-	assert_false(xaead_open(got, want, sizeof want, ad, sizeof ad, &key, nonce));
-	nonce[23] ^= 1;
-	ad[0] ^= 1;
-	assert_false(xaead_open(got, want, sizeof want, ad, sizeof ad, &key, nonce));
-}
-
-/* ---- choosing a back end ---- */
-
-static void test_aead_names_end_with_sodium_and_each_can_be_made(void **state)
-{
-	const char *const *names = aead_names();
-	size_t n = 0;
-
-	(void)state;
-	for (; names[n]; n++)
-		aead_free(aead_make(names[n]));
-	assert_true(n >= 1);
-	assert_string_equal(names[n - 1], "sodium");
-	aead_free(NULL);
-}
-
-static void test_aead_environment_forces_a_back_end_and_a_name_beats_it(void **state)
-{
-	const char *first = aead_names()[0];
-	struct aead *aead;
-
-	(void)state;
-	assert_int_equal(unsetenv("WGHUB_AEAD"), 0);
-	assert_int_equal(aead_new(&aead, NULL), 0);
-	assert_string_equal(aead_name(aead), first);
-	aead_free(aead);
-	assert_int_equal(setenv("WGHUB_AEAD", "sodium", 1), 0);
-	assert_int_equal(aead_new(&aead, NULL), 0);
-	assert_string_equal(aead_name(aead), "sodium");
-	aead_free(aead);
-	assert_int_equal(aead_new(&aead, first), 0);
-	assert_string_equal(aead_name(aead), first);
-	aead_free(aead);
-	assert_int_equal(setenv("WGHUB_AEAD", "", 1), 0);
-	assert_int_equal(aead_new(&aead, NULL), 0);
-	assert_string_equal(aead_name(aead), first);
-	aead_free(aead);
-	assert_int_equal(unsetenv("WGHUB_AEAD"), 0);
-}
-
-static void test_aead_unknown_name_is_refused_from_caller_and_environment(void **state)
-{
-	struct aead *aead = NULL;
-
-	(void)state;
-	assert_int_equal(aead_new(&aead, "rot13"), -ENOENT);
-	assert_int_equal(aead_new(&aead, "Sodium"), -ENOENT);
-	assert_int_equal(setenv("WGHUB_AEAD", "rot13", 1), 0);
-	assert_int_equal(aead_new(&aead, NULL), -ENOENT);
-	assert_int_equal(unsetenv("WGHUB_AEAD"), 0);
-	assert_null(aead);
-}
+/* ---- the self-test ---- */
 
 /* Back ends with one fault each, over libsodium's; the self-test must find all of them. */
 enum fault {
@@ -255,13 +95,13 @@ static void faulty_open(void *context, struct aead_job *jobs, size_t n)
 			jobs[i].counter = (uint32_t)counter;
 		aead_sodium.open(context, &jobs[i], 1);
 		jobs[i].counter = counter;
-		if (fault == FAULT_NOT_DECRYPTED)
+		if (fault == FAULT_NOT_DECRYPTED && n > 1)
 			jobs[i].data[0] = first;
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (fault == FAULT_OPENS_ALL)
+		if (fault == FAULT_OPENS_ALL && n > 1)
 			jobs[i].ok = true;
-		if (fault == FAULT_OPENS_NONE)
+		if (fault == FAULT_OPENS_NONE && n > 1)
 			jobs[i].ok = false;
 		if (fault == FAULT_VERDICT_OF_NEIGHBOUR && i + 1 < n)
 			jobs[i].ok = jobs[i + 1].ok;
@@ -759,12 +599,6 @@ static void test_aead_contexts_of_two_threads_work_side_by_side(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_aead_one_packet_is_that_of_rfc8439_appendix_a5),
-		cmocka_unit_test(test_aead_one_packet_with_any_bit_of_any_input_wrong_is_refused),
-		cmocka_unit_test(test_aead_cookie_cipher_is_that_of_the_xchacha_draft),
-		cmocka_unit_test(test_aead_names_end_with_sodium_and_each_can_be_made),
-		cmocka_unit_test(test_aead_environment_forces_a_back_end_and_a_name_beats_it),
-		cmocka_unit_test(test_aead_unknown_name_is_refused_from_caller_and_environment),
 		cmocka_unit_test(test_aead_self_test_finds_every_kind_of_fault),
 		cmocka_unit_test(test_aead_back_ends_give_the_ciphertext_of_rfc8439_appendix_a5),
 		cmocka_unit_test(test_aead_back_ends_agree_with_libsodium_for_every_length_to_2048),

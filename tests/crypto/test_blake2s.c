@@ -234,6 +234,21 @@ static void test_blake2s_kdf_is_rfc5869_with_one_two_or_three_outputs(void **sta
 	}
 }
 
+/* The length is counted in two words; nobody wants to wait for 4 GiB, so the first is set near its
+ * end. */
+static void test_blake2s_counts_past_the_first_four_gib(void **state)
+{
+	uint8_t in[130] = {0};
+	struct blake2s s;
+
+	(void)state;
+	blake2s_init(&s, 32, NULL, 0);
+	s.t[0] = UINT32_MAX - 63;
+	blake2s_update(&s, in, sizeof in);
+	assert_int_equal(s.t[0], 64);
+	assert_int_equal(s.t[1], 1);
+}
+
 static void test_blake2s_final_wipes_the_context(void **state)
 {
 	static const struct blake2s empty;
@@ -270,6 +285,18 @@ static void *hash_of_secret(void *arg)
 	return NULL;
 }
 
+/* What HMAC hashes last: an intermediate that must go as well. */
+static void inner_hash(uint8_t out[32], const struct hash_of_secret *h)
+{
+	uint8_t block[64 + sizeof h->in];
+
+	memset(block, 0x36, 64);
+	for (size_t i = 0; i < sizeof h->key; i++)
+		block[i] ^= h->key[i];
+	memcpy(block + 64, h->in, sizeof h->in);
+	blake2s(out, 32, NULL, 0, block, sizeof block);
+}
+
 /* Any 8 bytes of what, at any place, also the 4-byte words that a compression works on. */
 static bool stack_holds(const uint8_t *stack, const uint8_t *what, size_t what_bytes, uint8_t mask)
 {
@@ -296,6 +323,7 @@ static void test_blake2s_leaves_no_part_of_a_secret_on_the_stack(void **state)
 	for (h.way = 0; h.way < 3; h.way++) {
 		pthread_attr_t attr;
 		pthread_t thread;
+		uint8_t inner[32];
 
 		memset(stack, 0, STACK_BYTES);
 		rng_fill(&rng, h.key, sizeof h.key);
@@ -309,6 +337,8 @@ static void test_blake2s_leaves_no_part_of_a_secret_on_the_stack(void **state)
 		assert_false(stack_holds(stack, h.key, sizeof h.key, 0x36));
 		assert_false(stack_holds(stack, h.key, sizeof h.key, 0x5c));
 		assert_false(stack_holds(stack, h.in, sizeof h.in, 0));
+		inner_hash(inner, &h);
+		assert_false(stack_holds(stack, inner, sizeof inner, 0));
 		for (int i = 0; i < (h.way == 2 ? 3 : 1); i++)
 			assert_false(stack_holds(stack, h.out[i], 32, 0));
 	}
@@ -327,6 +357,7 @@ int main(void)
 		cmocka_unit_test(test_blake2s_hmac_gives_the_values_of_python),
 		cmocka_unit_test(test_blake2s_kdf_gives_the_values_of_wireguard_go),
 		cmocka_unit_test(test_blake2s_kdf_is_rfc5869_with_one_two_or_three_outputs),
+		cmocka_unit_test(test_blake2s_counts_past_the_first_four_gib),
 		cmocka_unit_test(test_blake2s_final_wipes_the_context),
 #if !UNDER_SANITIZER
 		cmocka_unit_test(test_blake2s_leaves_no_part_of_a_secret_on_the_stack),
