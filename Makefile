@@ -22,7 +22,8 @@ PKGS := libsodium libuv libmnl liburcu-qsbr
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS += -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
-	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512) \
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
 LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread

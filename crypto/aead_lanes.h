@@ -1,0 +1,58 @@
+/* aead_lanes.h - what the vector back ends share: how a batch is dealt out to lanes, and on which
+ * CPUs.
+ *
+ * A back end has two ways to work. "Wide" puts a packet into each lane and walks all of them at the
+ * same time: cheapest per packet when the lanes are full and the packets of one length. "Long" puts
+ * consecutive blocks of one packet into the lanes: right for few packets. Lengths are public, so is
+ * the choice.
+ *
+ * Threads: no state. Cost: a counting sort per batch, a few additions per group.
+ */
+#ifndef CRYPTO_AEAD_LANES_H
+#define CRYPTO_AEAD_LANES_H
+
+#include "crypto/aead_backend.h"
+
+/* A row is what one ChaCha20 block covers. */
+#define LANES_ROW_BYTES 64
+
+/* Measured cycles of one back end, from which the cheaper way is reckoned. */
+struct lanes_cost {
+	uint32_t lanes;                 /* blocks of one set */
+	uint32_t one_set, two_sets;     /* the cipher for one set of blocks, for two side by side */
+	uint32_t wide_fixed, wide_row;  /* a group of packets; one row of as many packets as the MAC has lanes */
+	uint32_t long_fixed, long_row;  /* a packet; one row of it */
+	uint32_t mac_lanes;
+};
+
+static inline uint32_t lanes_rows(const struct aead_job *job)
+{
+	return (uint32_t)(((uint64_t)job->len_bytes + LANES_ROW_BYTES - 1) / LANES_ROW_BYTES);
+}
+
+/* order: indexes into jobs, longest first (all beyond 4 KiB count as equal). */
+void lanes_sort(uint16_t *order, const struct aead_job *jobs, size_t n);
+
+/* How many of the n first of a sorted order are better done long, one by one, before the rest goes wide
+ * as one group. */
+size_t lanes_peel(
+	const struct lanes_cost *cost, const uint16_t *order, const struct aead_job *jobs, size_t n);
+
+/* In a wide group of n packets each row of key stream belongs to packet row % lanes_packets(): the fewer
+ * packets, the more blocks of each in a pass of the cipher. */
+static inline uint32_t lanes_packets(size_t n, uint32_t lanes)
+{
+	while (lanes > 4 && n <= lanes / 2)
+		lanes /= 2;
+	return lanes;
+}
+
+/* Zeroes the stack below the caller: what the compiler spilled there was key material. */
+void lanes_stack_wipe(void);
+
+/* Asked here, in a file compiled for every CPU, because nothing of the back ends may run before the
+ * answer. */
+bool lanes_cpu_avx512(void);
+bool lanes_cpu_avx2(void);
+
+#endif
