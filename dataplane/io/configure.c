@@ -1,7 +1,7 @@
 /* configure.c - the caller's wishes for the TUN interface: addresses, MTU, up, routes. For `wghub
- * up`, at start and when its file changed. Requests go out on the device's own rtnetlink socket;
- * afterwards the interface is asked for its state, so that when this returns the device knows what
- * it will hear again from the kernel. */
+ * up`, at start and when its file changed. The kernel announces each change before it confirms it,
+ * so the events that wait afterwards hold them all: reading those, in their order, brings the
+ * device up to date before this returns. */
 #include "io/device.h"
 
 #include <arpa/inet.h>
@@ -68,7 +68,7 @@ int wgh_device_configure_link(
 			return fail(error, err, "%s: cannot set the interface up: %s", device->name,
 				why(err));
 	}
-	err = netlink_dump(nl);
+	err = netlink_read(nl);
 	if (err)
 		return fail(error, err, "%s: cannot read the interface's state: %s", device->name,
 			why(err));
