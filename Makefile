@@ -5,28 +5,31 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := 0.1.0
 
-CC ?= cc
-# VARIANT=asan|tsan builds everything again, instrumented, in a folder of its own.
+# VARIANT=asan|tsan|clang builds everything again, instrumented or with the other compiler, in a folder
+# of its own.
 VARIANT ?= release
+CC := $(if $(filter clang,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 B := build/$(VARIANT)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
+try = $(shell echo | $(CC) -Werror $(1) -x c -c - -o /dev/null 2>/dev/null && echo $(1))
 HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
-	$(if $(filter x86_64,$(shell uname -m)),-fcf-protection) -ftrivial-auto-var-init=zero
+	$(call try,-fcf-protection) $(call try,-ftrivial-auto-var-init=zero)
 OPT_release := -O2 $(HARDEN)
+OPT_clang := $(OPT_release)
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
-CPPFLAGS += -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
+CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512) \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
-LDLIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
+LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
 ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 # ---- sources by layer ----
@@ -80,6 +83,26 @@ $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghu
 
 $(B)/bench/%: $(B)/bench/%.o $(B)/libwghub.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+
+.PHONY: check asan tsan compilers
+# Everything, as CI runs it: both compilers without a warning, layers, unit tests, fuzz targets, interoperation, and the
+# tests again under the sanitizers.
+check: deps
+	$(MAKE) compilers
+	tests/run.sh
+
+compilers:
+	$(MAKE) WERROR=1 VARIANT=release all units benches
+	$(MAKE) WERROR=1 VARIANT=clang all units benches
+
+# The unit tests and simulations, and the program itself, instrumented.
+asan:
+	$(MAKE) VARIANT=asan all units
+	tests/run.sh --variant asan units
+
+tsan:
+	$(MAKE) VARIANT=tsan all units
+	tests/run.sh --variant tsan units
 
 units: $(UNIT_BINS)
 benches: $(BENCH_BINS)
