@@ -68,10 +68,14 @@ static bool grow(struct peer_table *table)
 		free(by_key);
 		return false;
 	}
-	for (uint32_t i = n; i > table->n_slots; i--) {
-		slots[i - 1] = NULL;
-		free_slots[table->n_free_slots++] = i - 1;
+	/* Low slots are used first, so that peers are listed in the order they came. */
+	memmove(free_slots + n - table->n_slots, free_slots,
+		table->n_free_slots * sizeof *free_slots);
+	for (uint32_t i = table->n_slots; i < n; i++) {
+		slots[i] = NULL;
+		free_slots[n - 1 - i] = i;
 	}
+	table->n_free_slots += n - table->n_slots;
 	free(table->by_key);
 	table->by_key = by_key;
 	table->by_key_mask = n - 1;
