@@ -56,6 +56,7 @@ struct udp_received {
 	struct wgh_burst *bursts; /* owned by rx */
 	size_t n_bursts;
 	uint32_t n_truncated; /* datagrams that did not fit their slot; dropped */
+	bool kept;            /* datagrams are left in rx: call again before waiting */
 	bool more; /* there may be more at once: call again */
 };
 

@@ -246,6 +246,7 @@ int udp_receive(struct udp_socket *s, struct udp_rx *rx, struct udp_received *ou
 	*out = (struct udp_received){.bursts = rx->bursts};
 	if (rx->next_message < rx->n_messages) {
 		messages_hand_out(rx, out);
+		out->kept = rx->next_message < rx->n_messages;
 		out->more = true;
 		return 0;
 	}
@@ -263,6 +264,7 @@ int udp_receive(struct udp_socket *s, struct udp_rx *rx, struct udp_received *ou
 		return error_is_final(errno) ? -errno : 0;
 	rx->n_messages = (unsigned)n;
 	messages_hand_out(rx, out);
-	out->more = rx->n_messages == rx->n_ask || rx->next_message < rx->n_messages;
+	out->kept = rx->next_message < rx->n_messages;
+	out->more = out->kept || rx->n_messages == rx->n_ask;
 	return 0;
 }
