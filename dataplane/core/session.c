@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define SESSION_DEAD ((uintptr_t)2)
-#define HANDSHAKE_BIT ((uintptr_t)1)
 #define INITIAL_ENTRIES 64u
 
 static struct session_array *array_of(const struct session_table *table)
@@ -128,7 +126,7 @@ int session_add_keypair(
 int session_add_handshake(
 	struct session_table *table, uint32_t index, struct peer *peer, struct session_array **old)
 {
-	return add(table, index, (uintptr_t)peer | HANDSHAKE_BIT, old);
+	return add(table, index, (uintptr_t)peer | SESSION_HANDSHAKE, old);
 }
 
 struct peer *session_handshake(const struct session_table *table, uint32_t index)
@@ -136,7 +134,7 @@ struct peer *session_handshake(const struct session_table *table, uint32_t index
 	struct session_entry *entry = find(table, index);
 	uintptr_t target = entry ? relaxed_get(&entry->target) : 0;
 
-	return target & HANDSHAKE_BIT ? (struct peer *)(target & ~HANDSHAKE_BIT) : NULL;
+	return target & SESSION_HANDSHAKE ? (struct peer *)(target & ~SESSION_HANDSHAKE) : NULL;
 }
 
 void session_promote(struct session_table *table, struct keypair *keypair)

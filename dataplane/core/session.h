@@ -11,10 +11,13 @@
 
 #include "core/keypair.h"
 
+#define SESSION_HANDSHAKE ((uintptr_t)1)
+#define SESSION_DEAD ((uintptr_t)2)
+
 struct session_entry {
 	uint32_t index; /* never changes while the array lives */
-	_Atomic uintptr_t
-		target; /* 0: never used; SESSION_DEAD; a keypair; or a peer with the low bit set */
+	_Atomic uintptr_t target; /* 0: never used; SESSION_DEAD; a keypair; or a peer with
+				     SESSION_HANDSHAKE */
 };
 
 struct session_array {
@@ -31,7 +34,8 @@ struct session_table {
 MUST_CHECK int session_init(struct session_table *table);
 void session_fini(struct session_table *table);
 
-/* What workers ask. NULL: no keypair has this index. */
+/* What workers ask. NULL: no keypair has this index. A dead entry says nothing: the index may have
+ * been given again since, further on. */
 static inline struct keypair *session_keypair(const struct session_array *array, uint32_t index)
 {
 	for (uint32_t at = index & array->mask;; at = (at + 1) & array->mask) {
@@ -40,8 +44,8 @@ static inline struct keypair *session_keypair(const struct session_array *array,
 
 		if (!target)
 			return NULL;
-		if (array->entries[at].index == index)
-			return target & 3 ? NULL : (struct keypair *)target;
+		if (array->entries[at].index == index && target != SESSION_DEAD)
+			return target & SESSION_HANDSHAKE ? NULL : (struct keypair *)target;
 	}
 }
 
