@@ -73,7 +73,7 @@ $(B)/libwghub.so: $(LIB_OBJS)
 $(B)/crypto/aead_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512ifma -mbmi2
 $(B)/crypto/aead_avx2.o: ALL_CFLAGS += -mavx2 -mbmi2
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 

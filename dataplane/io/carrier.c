@@ -62,10 +62,10 @@ static void on_udp(uv_poll_t *watch, int status, int events)
 {
 	struct carrier *c = watch->loop->data;
 	struct udp_socket *s = watch == &c->sockets->watch4 ? &c->sockets->v4 : &c->sockets->v6;
-	struct udp_received received;
+	struct udp_received received = {0};
 
 	(void)events;
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < ROUNDS || received.kept; round++) {
 		if (udp_receive(s, c->udp_rx, &received))
 			break;
 		if (received.n_truncated)
@@ -75,8 +75,8 @@ static void on_udp(uv_poll_t *watch, int status, int events)
 		if (!received.more)
 			break;
 	}
-	if (status <
-		0) /* libuv stops watching after an error on the socket; reading has cleared it */
+	/* libuv stops watching after an error on the socket; reading has cleared it. */
+	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_udp);
 }
 
