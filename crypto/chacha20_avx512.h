@@ -13,6 +13,8 @@
 
 #define LANES 16 /* blocks of one set */
 #define INLINE static inline __attribute__((always_inline))
+/* Written before it is read: not zeroed as -ftrivial-auto-var-init=zero has it. */
+#define UNSET __attribute__((uninitialized))
 #define UNROLL _Pragma("GCC unroll 16")
 /* Costs nothing; keeps the compiler from spilling half of the 32 state words in each round. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
@@ -27,7 +29,7 @@ struct chacha {
 /* Turns 16 rows of 16 words into 16 columns, in place. */
 INLINE void transpose16(vec x[16])
 {
-	vec t[16];
+	UNSET vec t[16];
 
 	UNROLL
 	for (int q = 0; q < 16;
@@ -102,7 +104,7 @@ INLINE void chacha_store(vec x[16], const struct chacha *start, vec counter, vec
 /* Writes 16 rows of key stream, or 32 for two sets, which differ in their block counters. */
 INLINE void chacha_rows(const struct chacha *start, vec counter_2, const bool two, vec *rows)
 {
-	vec x[16], y[16];
+	UNSET vec x[16], y[16];
 
 	UNROLL
 	for (int i = 0; i < 16; i++) {
