@@ -122,6 +122,16 @@ static void adopt(struct carrier *c, void *arg)
 
 /* ---- TUN ---- */
 
+static void on_tun(uv_poll_t *watch, int status, int events);
+
+static void on_tun_again(uv_idle_t *idle)
+{
+	struct carrier *c = idle->loop->data;
+
+	uv_idle_stop(idle);
+	on_tun(&c->watch_tun, 0, UV_READABLE);
+}
+
 static void on_tun(uv_poll_t *watch, int status, int events)
 {
 	struct carrier *c = watch->loop->data;
@@ -145,9 +155,12 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 		uv_poll_stop(watch);
 		atomic_store(&c->device->tun_gone, true);
 		uv_async_send(c->device->notify);
-	} else if (status < 0) {
-		uv_poll_start(watch, UV_READABLE, on_tun);
+		return;
 	}
+	if (more) /* perhaps the rest of a packet that was read already: do not wait for the next */
+		uv_idle_start(&c->tun_again, on_tun_again);
+	if (status < 0)
+		uv_poll_start(watch, UV_READABLE, on_tun);
 }
 
 /* ---- the thread ---- */
@@ -209,6 +222,7 @@ int carrier_start(struct carrier *c)
 	uv_prepare_start(&c->before_wait, go_offline);
 	uv_check_init(&c->loop, &c->after_wait);
 	uv_check_start(&c->after_wait, go_online);
+	uv_idle_init(&c->loop, &c->tun_again);
 	if (c->tun.fd >= 0) {
 		uv_poll_init(&c->loop, &c->watch_tun, c->tun.fd);
 		uv_poll_start(&c->watch_tun, UV_READABLE, on_tun);
@@ -226,6 +240,7 @@ static void stop(struct carrier *c, void *arg)
 	uv_close((uv_handle_t *)&c->called, NULL);
 	uv_close((uv_handle_t *)&c->before_wait, NULL);
 	uv_close((uv_handle_t *)&c->after_wait, NULL);
+	uv_close((uv_handle_t *)&c->tun_again, NULL);
 	if (c->tun.fd >= 0)
 		uv_close((uv_handle_t *)&c->watch_tun, NULL);
 }

@@ -40,6 +40,7 @@ struct carrier {
 	uv_prepare_t before_wait;
 	uv_check_t after_wait;
 	uv_poll_t watch_tun;
+	uv_idle_t tun_again; /* running: the TUN had more than one turn's worth */
 	struct tun tun;
 	struct udp_pair *sockets; /* NULL while down */
 	struct udp_rx *udp_rx;
