@@ -22,13 +22,15 @@ OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit
 OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
+CONTROL_PKGS := jansson
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512) \
-	$(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
+CONTROL_LIBS := $(shell pkg-config --libs $(CONTROL_PKGS) 2>/dev/null)
 LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
 ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
@@ -60,7 +62,7 @@ ifeq ($(VARIANT),release)
 endif
 
 $(B)/wghub: $(CLI_OBJS) $(CONTROL_OBJS) $(B)/libwghub.a
-	$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+	$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
 
 $(B)/libwghub.a: $(LIB_OBJS)
 	@rm -f $@
@@ -79,7 +81,7 @@ $(B)/%.o: %.c Makefile
 
 # A unit test links everything but the program's main().
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghub.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
 
 $(B)/bench/%: $(B)/bench/%.o $(B)/libwghub.a
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
