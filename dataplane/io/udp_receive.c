@@ -168,8 +168,9 @@ static bool message_cut(struct udp_rx *rx, unsigned i, const struct ancillary *a
 	uint32_t at = rx->next_byte;
 	size_t n = *n_packets;
 
-	/* The kernel's word is not trusted where it makes no sense: then it is one datagram. */
-	if (segment == 0 || segment > len)
+	/* None told: one datagram. One larger than the message, which makes no sense, comes out the
+	 * same. */
+	if (segment == 0)
 		segment = len;
 	do {
 		if (n == PACKETS_PER_BATCH) {

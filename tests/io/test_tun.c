@@ -745,6 +745,50 @@ static void test_more_pieces_than_a_batch_come_with_the_next_read(void **state)
 	close(kernel);
 }
 
+static void test_pieces_that_fill_the_buffer_come_with_the_next_read(void **state)
+{
+	struct fixture *f = *state;
+	int kernel = pretend_kernel(f), big = 4 << 20;
+	struct inner_spec spec = inner_spec_default(4, 6);
+	uint8_t *buf = calloc(1, 1 << 17), want[2048];
+	struct wgh_packet *packets;
+	struct vnet_hdr h = {.flags = VNET_F_NEEDS_CSUM,
+		.gso_type = VNET_GSO_TCPV4,
+		.gso_size = 1380,
+		.csum_start = 20,
+		.csum_offset = 16};
+	uint32_t n_bad = 0, n_calls = 0, k = 0;
+	size_t n;
+	bool more = true;
+
+	assert_non_null(buf);
+	assert_int_equal(setsockopt(kernel, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof big), 0);
+	spec.payload_bytes = 1380 * 40;
+	uint32_t len = inner_build(buf + 10, &spec);
+	memcpy(buf, &h, 10);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(send(kernel, buf, len + 10, 0), len + 10);
+	for (; more; n_calls++) {
+		assert_true(n_calls < 10);
+		assert_int_equal(tun_read(&f->t, f->rx, &packets, &n, &n_bad, &more), 0);
+		for (size_t i = 0; i < n; i++, k++) {
+			struct inner_spec piece = spec;
+
+			piece.payload_bytes = 1380;
+			piece.payload_from = k % 40 * 1380;
+			piece.seq += piece.payload_from;
+			piece.id = (uint16_t)(piece.id + k % 40);
+			assert_int_equal(packets[i].len_bytes, inner_build(want, &piece));
+			assert_memory_equal(packets[i].data, want, packets[i].len_bytes);
+		}
+	}
+	assert_int_equal(k, 8 * 40);
+	assert_true(n_calls > 1);
+	assert_int_equal(n_bad, 0);
+	free(buf);
+	close(kernel);
+}
+
 #define IN_NAMESPACE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -766,6 +810,7 @@ int main(void)
 		IN_NAMESPACE(test_refused_run_is_written_packet_by_packet_unchanged),
 		IN_NAMESPACE(test_reads_that_make_no_sense_are_counted_and_passed_over),
 		IN_NAMESPACE(test_more_pieces_than_a_batch_come_with_the_next_read),
+		IN_NAMESPACE(test_pieces_that_fill_the_buffer_come_with_the_next_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -403,7 +403,8 @@ static void test_packet_whose_headers_lie_is_refused(void **state)
 	REFUSE_PACKET(f->packet[0] = 0x44); /* header shorter than a header */
 	REFUSE_PACKET(f->packet[0] = 0x4f); /* longer, so the checksum starts elsewhere */
 	REFUSE_PACKET(f->packet[0] = 0x65); /* version */
-	REFUSE_PACKET(f->packet[3] ^= 1); /* length one off */
+	REFUSE_PACKET(f->packet[3] ^= 1); /* length one byte too long */
+	REFUSE_PACKET(f->packet[3] ^= 0x10); /* and too short */
 	REFUSE_PACKET(f->packet[2] = 0xff;
 		      f->packet[3] = 0xff); /* length beyond the bytes there are */
 	REFUSE_PACKET(f->packet[6] = 0x20); /* more fragments */
