@@ -290,13 +290,18 @@ static enum drop receive_cookie(struct hub *hub, const struct worker_handshake *
 
 /* ---- the door ---- */
 
-/* Addresses that get no reply: nothing there can be a peer. */
+/* Addresses that get no reply: nothing there can be a peer. On loopback there can: the kernel lets
+ * such a source in from this machine only. */
 static bool answerable(const struct wgh_endpoint *from)
 {
+	static const uint8_t loopback6[16] = {[15] = 1};
 	struct wgh_addr addr = {.family = from->family};
+	bool loopback = from->family == WGH_IPV4
+		? from->addr[0] == 127
+		: from->family == WGH_IPV6 && !memcmp(from->addr, loopback6, sizeof loopback6);
 
 	memcpy(addr.bytes, from->addr, sizeof addr.bytes);
-	return from->port && ip_addr_is_unicast(&addr);
+	return from->port && (loopback || ip_addr_is_unicast(&addr));
 }
 
 static void send_cookie_reply(struct hub *hub, const struct worker_handshake *in)
