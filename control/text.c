@@ -198,6 +198,8 @@ const char *text_ifname(const char *text, size_t n)
 {
 	if (n == 0 || n >= TEXT_IFNAME_CHARS)
 		return "an interface name has 1 to 15 characters";
+	if (text[0] == '-')
+		return "an interface name begins with no -";
 	if ((n == 1 && text[0] == '.') || (n == 2 && text[0] == '.' && text[1] == '.'))
 		return "an interface cannot be called . or ..";
 	for (size_t i = 0; i < n; i++) {
@@ -331,4 +333,16 @@ void text_prefix_mask(struct wgh_prefix *prefix)
 		if (keep < 8)
 			prefix->addr.bytes[i] &= (uint8_t)(0xff00u >> keep);
 	}
+}
+
+bool text_prefix_covers(const struct wgh_prefix *a, const struct wgh_prefix *b)
+{
+	struct wgh_prefix x = *a, y = *b;
+
+	if (x.addr.family != y.addr.family || x.bits > y.bits)
+		return false;
+	y.bits = x.bits;
+	text_prefix_mask(&x);
+	text_prefix_mask(&y);
+	return !memcmp(&x, &y, sizeof x);
 }

@@ -51,5 +51,7 @@ void text_escape(char *out, size_t out_size, const void *bytes, size_t n);
 
 /* Clears the host bits, so that equal networks compare equal. */
 void text_prefix_mask(struct wgh_prefix *prefix);
+/* Does a's network hold all of b's? Host bits do not matter. */
+MUST_CHECK bool text_prefix_covers(const struct wgh_prefix *a, const struct wgh_prefix *b);
 
 #endif

@@ -89,6 +89,26 @@ static void test_prefix_mask_clears_host_bits(void **state)
 	}
 }
 
+static void test_prefix_covers_its_own_part_of_the_family(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool covers;
+	} cases[] = {{"10.0.0.1/24", "10.0.0.77/32", true}, {"10.0.0.1/24", "10.0.0.0/24", true},
+		{"10.0.0.1/24", "10.0.1.0/32", false}, {"10.0.0.1/24", "10.0.0.0/23", false},
+		{"0.0.0.0/0", "10.0.0.0/8", true}, {"0.0.0.0/0", "fd00::/8", false},
+		{"fd00::1/64", "fd00::ffff/128", true}, {"fd00::1/64", "fd00:0:0:1::/128", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct wgh_prefix a, b;
+
+		assert_null(text_prefix(&a, cases[i].a, strlen(cases[i].a)));
+		assert_null(text_prefix(&b, cases[i].b, strlen(cases[i].b)));
+		assert_int_equal(text_prefix_covers(&a, &b), cases[i].covers);
+	}
+}
+
 static void test_endpoint_round_trip(void **state)
 {
 	static const struct {
@@ -160,8 +180,8 @@ static void test_host_port_takes_names_only(void **state)
 
 static void test_ifname_is_what_the_kernel_takes(void **state)
 {
-	static const char *const bad[] = {
-		"", ".", "..", "a/b", "sixteen-letters.", "wg 0", "wg0\n", "wg%d", "\xc3\xa4"};
+	static const char *const bad[] = {"", ".", "..", "a/b", "sixteen-letters.", "wg 0", "wg0\n",
+		"wg%d", "--help", "\xc3\xa4"};
 
 	(void)state;
 	assert_null(text_ifname("wg0", 3));
@@ -219,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_prefix_round_trip),
 		cmocka_unit_test(test_prefix_refuses_what_is_not_exactly_one),
 		cmocka_unit_test(test_prefix_mask_clears_host_bits),
+		cmocka_unit_test(test_prefix_covers_its_own_part_of_the_family),
 		cmocka_unit_test(test_endpoint_round_trip),
 		cmocka_unit_test(test_endpoint_gets_scope_of_link_local),
 		cmocka_unit_test(test_endpoint_refuses),

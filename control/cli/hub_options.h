@@ -1,0 +1,51 @@
+/* hub_options.h - the options and environment that `wghub NAME` and `wghub up FILE` share.
+ */
+#ifndef CONTROL_HUB_OPTIONS_H
+#define CONTROL_HUB_OPTIONS_H
+
+#include "control/cli/cli.h"
+#include "control/daemon.h"
+
+#define HUB_ADDRESSES_MAX 64
+#define HUB_MTU_DEFAULT 1420
+
+struct hub_options {
+	struct daemon_options daemon;
+	struct wgh_prefix addresses[HUB_ADDRESSES_MAX];
+	size_t n_addresses;
+};
+
+/* Reads the options and the environment, takes the environment's variables away and sets the log's
+ * level. The one other argument goes to *word. 0, or the exit code: the error is said. */
+MUST_CHECK int hub_options_read(struct hub_options *options, const struct command *command,
+	int argc, char **argv, const char **word);
+
+#define HUB_OPTIONS_HELP                                                                           \
+	"Options:\n"                                                                               \
+	"  -f, --foreground       stay in the foreground; without it the command returns when "    \
+	"the hub is\n"                                                                             \
+	"                         ready: interface, socket and threads are there\n"                \
+	"  --no-tun               no TUN device and no privilege: peers reach each other through " \
+	"the hub,\n"                                                                               \
+	"                         which itself answers ping only\n"                                \
+	"  --address ADDR[/LEN]   the hub's own inner address with --no-tun; may be repeated\n"    \
+	"  --mtu BYTES            of inner packets, 576 to 65440 (1420)\n"                         \
+	"  --workers N            threads for packets (one per core, at most 4)\n"                 \
+	"  --deliver own|all      packets of peers that no peer owns: only those for the hub's "   \
+	"own\n"                                                                                    \
+	"                         addresses go to the TUN (own), or all of them, so that the "     \
+	"kernel may\n"                                                                             \
+	"                         route them on (all); default: own\n"                             \
+	"  --no-offload[=KINDS]   without segmentation offload, all or some of "                   \
+	"udp-gro,udp-gso,tun-tso,\n"                                                               \
+	"                         tun-uso\n"                                                       \
+	"  --aead NAME            an AEAD back end of wghub --version instead of the fastest\n"    \
+	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
+	"looks;\n"                                                                                 \
+	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \
+	"\n"                                                                                       \
+	"Environment: LOG_LEVEL silent, error, warn, info, verbose or debug (info with -f, else "  \
+	"warn); in\n"                                                                              \
+	"the background there is a log only if it is set.\n"
+
+#endif

@@ -1,0 +1,446 @@
+/* daemon.c - see daemon.h. For the commands `wghub IFNAME` and `wghub up`.
+ *
+ * To go to the background the process forks first and does everything in the child, because neither
+ * threads nor the loop survive a fork. The parent waits on a pipe for one byte that says "ready"
+ * and ends with 0; the pipe's end without it means that the child has said what is wrong and ended.
+ * So scripts may use the interface at once. */
+#include "control/daemon.h"
+
+#include "control/error.h"
+#include "control/events.h"
+#include "control/log.h"
+#include "control/names.h"
+#include "control/resolve.h"
+#include "control/sync.h"
+#include "control/text.h"
+#include "control/uapi_server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, N_SIGNALS };
+
+struct hub {
+	const struct daemon_options *options;
+	uv_loop_t loop;
+	uv_signal_t signals[N_SIGNALS];
+	struct wgh_device *device;
+	struct uapi_server *uapi;
+	struct resolver *resolver;
+	struct names *names;
+	struct conf *conf; /* as it was applied last, or NULL */
+	bool ending;
+};
+
+static void hub_end(struct hub *hub, const char *why)
+{
+	if (hub->ending)
+		return;
+	hub->ending = true;
+	log_info("hub ends name=%s why=\"%s\"", wgh_device_name(hub->device), why);
+	uv_stop(&hub->loop);
+}
+
+/* ---- what the device and the socket ask for ---- */
+
+static void on_event(void *arg, const struct wgh_event *event)
+{
+	struct hub *hub = arg;
+
+	event_log(event, hub->names);
+}
+
+static void on_device_end(void *arg, const char *why)
+{
+	hub_end(arg, why);
+}
+
+static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error *error)
+{
+	struct hub *hub = arg;
+
+	return wgh_device_apply(hub->device, change, error);
+}
+
+static int on_snapshot(void *arg, struct wgh_snapshot **snapshot)
+{
+	struct hub *hub = arg;
+
+	return wgh_device_snapshot(hub->device, snapshot);
+}
+
+static const char *on_name(void *arg, const struct wgh_public_key *peer)
+{
+	struct hub *hub = arg;
+
+	return names_get(hub->names, peer);
+}
+
+static void on_socket_gone(void *arg)
+{
+	hub_end(arg, "its socket was removed");
+}
+
+static void on_resolved(
+	void *arg, const struct wgh_public_key *peer, const struct wgh_endpoint *endpoint)
+{
+	struct wgh_peer_change peer_change = {.public_key = *peer,
+		.flags = WGH_PEER_UPDATE_ONLY | WGH_PEER_HAS_ENDPOINT,
+		.endpoint = *endpoint};
+	struct wgh_change change = {.peers = &peer_change, .n_peers = 1};
+	char name[TEXT_PEER_CHARS], text[TEXT_ENDPOINT_CHARS];
+	struct wgh_error error = {""};
+	struct hub *hub = arg;
+
+	text_from_peer(name, peer);
+	text_from_endpoint(text, endpoint);
+	if (wgh_device_apply(hub->device, &change, &error))
+		log_warn("endpoint refused peer=%s endpoint=%s why=\"%s\"", name, text, error.text);
+	else
+		log_info("endpoint found peer=%s endpoint=%s", name, text);
+}
+
+/* ---- the conf file ---- */
+
+/* Routes for what no address of the hub's own covers already. *routes is the caller's to free. */
+static int make_routes(struct wgh_prefix **routes, size_t *n, const struct conf *conf)
+{
+	size_t n_ips = 0;
+
+	*n = 0;
+	for (size_t i = 0; i < conf->n_peers; i++)
+		n_ips += conf->peers[i].n_allowed_ips;
+	*routes = calloc(n_ips + 1, sizeof **routes);
+	if (!*routes)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->n_peers && !conf->table_off; i++) {
+		for (size_t j = 0; j < conf->peers[i].n_allowed_ips; j++) {
+			struct wgh_prefix route = conf->peers[i].allowed_ips[j];
+			bool covered = false;
+
+			text_prefix_mask(&route);
+			for (size_t k = 0; k < conf->n_addresses && !covered; k++)
+				covered = text_prefix_covers(&conf->addresses[k], &route);
+			if (!covered)
+				(*routes)[(*n)++] = route;
+		}
+	}
+	return 0;
+}
+
+static int configure_link(struct hub *hub, const struct conf *conf, struct wgh_error *error)
+{
+	struct wgh_link link = {.addresses = conf->addresses,
+		.n_addresses = conf->n_addresses,
+		.mtu_bytes = hub->options->device.mtu_bytes,
+		.up = true};
+	struct wgh_prefix *routes;
+	int err = make_routes(&routes, &link.n_routes, conf);
+
+	link.routes = routes;
+	if (err)
+		error_set(error, "out of memory");
+	else
+		err = wgh_device_configure_link(hub->device, &link, error);
+	free(routes);
+	return err;
+}
+
+static bool same_addresses(const struct conf *a, const struct conf *b)
+{
+	return a->n_addresses == b->n_addresses &&
+		(a->n_addresses == 0 ||
+			!memcmp(a->addresses, b->addresses, a->n_addresses * sizeof *a->addresses));
+}
+
+/* Makes the hub what the file says. On an error nothing of the peers has changed. Takes conf over
+ * if all is well. */
+static int apply_conf(struct hub *hub, struct conf *conf, struct wgh_error *error)
+{
+	struct wgh_snapshot *running;
+	struct sync sync;
+	int err = wgh_device_snapshot(hub->device, &running);
+
+	if (!err) {
+		err = sync_init(&sync, conf, hub->conf, running);
+		wgh_snapshot_free(running);
+	}
+	if (err) {
+		error_set(error, "out of memory");
+		return err;
+	}
+	err = wgh_device_apply(hub->device, &sync.change, error);
+	if (!err)
+		err = configure_link(hub, conf, error);
+	if (!err)
+		log_info("conf applied added=%zu changed=%zu removed=%zu", sync.n_added,
+			sync.n_changed, sync.n_removed);
+	sync_fini(&sync);
+	if (err)
+		return err;
+	if (hub->conf && !same_addresses(hub->conf, conf))
+		log_warn("conf note=\"a changed Address is only added; to be rid of the old one: "
+			 "wghub down and up\"");
+	for (size_t i = 0; i < conf->n_notes; i++)
+		log_warn("conf note=\"%s\"", conf->notes[i]);
+	conf_free(hub->conf);
+	hub->conf = conf;
+	if (names_from_conf(hub->names, conf) || resolver_want(hub->resolver, conf))
+		log_warn("conf incomplete why=\"out of memory\" lost=\"some names\"");
+	return 0;
+}
+
+static void reload(struct hub *hub)
+{
+	struct wgh_error error = {""};
+	struct conf *conf = NULL;
+	int err;
+
+	if (!hub->options->conf_path) {
+		hub_end(hub, "SIGHUP, and there is no conf file to read again");
+		return;
+	}
+	err = conf_read(&conf, hub->options->conf_path, &error);
+	if (!err)
+		err = apply_conf(hub, conf, &error);
+	if (!err)
+		return;
+	if (hub->conf != conf)
+		conf_free(conf);
+	log_error("conf not applied why=\"%s\"", error.text);
+}
+
+/* ---- signals ---- */
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	struct hub *hub = signal->data;
+
+	if (number == SIGHUP) {
+		reload(hub);
+		return;
+	}
+	/* From here on the kernel's own answer holds: one more ends the process at once. */
+	uv_signal_stop(&hub->signals[SIGNAL_TERM]);
+	uv_signal_stop(&hub->signals[SIGNAL_INT]);
+	hub_end(hub, number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static void start_signals(struct hub *hub)
+{
+	static const int numbers[N_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (unsigned i = 0; i < N_SIGNALS; i++) {
+		uv_signal_init(&hub->loop, &hub->signals[i]);
+		hub->signals[i].data = hub;
+		uv_signal_start(&hub->signals[i], on_signal, numbers[i]);
+	}
+}
+
+/* ---- life ---- */
+
+static int start_device(struct hub *hub, struct wgh_error *error)
+{
+	struct wgh_device_options o = hub->options->device;
+	struct sockaddr_un addr;
+	int fd;
+
+	/* The kernel would only say that the TUN is busy. */
+	if (hub->options->uapi_fd < 0) {
+		if (uapi_socket_path(&addr, hub->options->socket_dir, o.ifname, error))
+			return -ENAMETOOLONG;
+		fd = uapi_socket_connect(&addr);
+		if (fd >= 0) {
+			close(fd);
+			error_set(error, "%s is already running (%s); stop it with: wghub down %s",
+				o.ifname, addr.sun_path, o.ifname);
+			return -EADDRINUSE;
+		}
+	}
+	o.on_event = on_event;
+	o.on_end = on_device_end;
+	o.arg = hub;
+	return wgh_device_new(&hub->device, &hub->loop, &o, error);
+}
+
+static int start_uapi(struct hub *hub, struct wgh_error *error)
+{
+	const struct uapi_handler handler = {.apply = on_apply,
+		.snapshot = on_snapshot,
+		.snapshot_free = wgh_snapshot_free,
+		.name = on_name,
+		.gone = on_socket_gone,
+		.arg = hub};
+	const struct daemon_options *o = hub->options;
+	struct uapi_socket socket;
+	int err;
+
+	if (o->uapi_fd >= 0)
+		err = uapi_socket_adopt(&socket, o->uapi_fd, error);
+	else
+		err = uapi_socket_make(&socket, o->socket_dir, wgh_device_name(hub->device), error);
+	return err ? err : uapi_server_new(&hub->uapi, &hub->loop, &socket, &handler, error);
+}
+
+static int write_name_file(const struct hub *hub, struct wgh_error *error)
+{
+	const char *path = hub->options->tun_name_file;
+	char shown[120];
+	int fd, n;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0400);
+	n = fd < 0 ? -1 : dprintf(fd, "%s\n", wgh_device_name(hub->device));
+	if (fd >= 0)
+		close(fd);
+	if (n > 0)
+		return 0;
+	text_escape(shown, sizeof shown, path, strlen(path));
+	error_set(error, "WG_TUN_NAME_FILE: cannot write %s: %s", shown, strerror(errno));
+	return -EIO;
+}
+
+static int start(struct hub *hub, struct wgh_error *error)
+{
+	const struct wgh_link link = {.mtu_bytes = hub->options->device.mtu_bytes};
+	struct conf *conf = hub->options->conf;
+	int err;
+
+	hub->names = names_new();
+	hub->resolver = resolver_new(&hub->loop, on_resolved, hub);
+	if (!hub->names || !hub->resolver) {
+		error_set(error, "out of memory");
+		return -ENOMEM;
+	}
+	err = start_device(hub, error);
+	if (!err && conf)
+		err = apply_conf(hub, conf, error);
+	if (!err && !conf && link.mtu_bytes)
+		err = wgh_device_configure_link(hub->device, &link, error);
+	if (!err)
+		err = start_uapi(hub, error);
+	if (!err)
+		err = write_name_file(hub, error);
+	return err;
+}
+
+/* An answer of the resolver may be under way for long: nobody waits for it, the process ends. */
+static void close_loop(struct hub *hub)
+{
+	for (int turns = 0; turns < 100 && uv_run(&hub->loop, UV_RUN_NOWAIT); turns++)
+		usleep(1000);
+	IGNORE_RESULT(uv_loop_close(&hub->loop));
+}
+
+static void stop(struct hub *hub)
+{
+	for (unsigned i = 0; i < N_SIGNALS; i++)
+		uv_close((uv_handle_t *)&hub->signals[i], NULL);
+	resolver_free(hub->resolver);
+	/* Clients see the end of their connection when the interface is gone, not before: `wghub
+	 * down` waits for that. */
+	wgh_device_free(hub->device);
+	uapi_server_free(hub->uapi);
+	close_loop(hub);
+	names_free(hub->names);
+	conf_free(hub->conf);
+}
+
+/* Tells the parent that the hub is ready and lets go of the terminal. */
+static void detach(int ready_fd, bool keep_stderr)
+{
+	int null;
+
+	if (ready_fd < 0)
+		return;
+	IGNORE_RESULT(chdir("/"));
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		if (!keep_stderr)
+			dup2(null, STDERR_FILENO);
+		close(null);
+	}
+	IGNORE_RESULT(write(ready_fd, "+", 1));
+	close(ready_fd);
+}
+
+/* Keys must not end up in a core file or another process's debugger. */
+static void forbid_dumps(void)
+{
+	const struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
+	!defined(__SANITIZE_THREAD__) /* LeakSanitizer attaches itself */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+static int run(const struct daemon_options *options, int ready_fd)
+{
+	struct hub hub = {.options = options};
+	struct wgh_error error = {""};
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	forbid_dumps();
+	err = uv_loop_init(&hub.loop);
+	if (err) {
+		fprintf(stderr, "wghub: cannot start: %s\n", uv_strerror(err));
+		conf_free(options->conf);
+		return 1;
+	}
+	start_signals(&hub);
+	err = start(&hub, &error);
+	if (!err) {
+		log_info("hub runs name=%s version=%s", wgh_device_name(hub.device), WGHUB_VERSION);
+		if (!secret_memory_locked())
+			log_info("keys may be swapped out why=\"limit of locked memory (ulimit "
+				 "-l)\"");
+		detach(ready_fd, options->keep_stderr);
+		uv_run(&hub.loop, UV_RUN_DEFAULT);
+	} else {
+		fprintf(stderr, "wghub: %s\n", error.text);
+		if (hub.conf != options->conf)
+			conf_free(options->conf);
+	}
+	stop(&hub);
+	return err ? 1 : 0;
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+	char byte;
+	int fds[2];
+	pid_t pid;
+	ssize_t n;
+
+	if (options->foreground)
+		return run(options, -1);
+	if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		fprintf(stderr, "wghub: cannot go to the background: %s\n", strerror(errno));
+		conf_free(options->conf);
+		return 1;
+	}
+	if (pid == 0) {
+		close(fds[0]);
+		setsid();
+		return run(options, fds[1]);
+	}
+	close(fds[1]);
+	conf_free(options->conf);
+	do
+		n = read(fds[0], &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? 0 : 1;
+}

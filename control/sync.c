@@ -1,0 +1,232 @@
+/* sync.c - see sync.h. For `wghub up` (nothing runs yet: all is added) and its SIGHUP. */
+#include "control/sync.h"
+
+#include "control/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Peers of a file or of a snapshot by public key. Both structs begin with it. */
+struct index {
+	const struct wgh_public_key **keys;
+	size_t n;
+};
+
+_Static_assert(offsetof(struct conf_peer, public_key) == 0, "index");
+_Static_assert(offsetof(struct wgh_peer_view, public_key) == 0, "index");
+
+static int compare_keys(const void *a, const void *b)
+{
+	return memcmp(*(const struct wgh_public_key *const *)a,
+		*(const struct wgh_public_key *const *)b, sizeof(struct wgh_public_key));
+}
+
+static int index_init(struct index *index, const void *first, size_t n, size_t size_bytes)
+{
+	index->n = n;
+	index->keys = calloc(n + 1, sizeof *index->keys);
+	if (!index->keys)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		index->keys[i] = (const void *)((const char *)first + i * size_bytes);
+	qsort(index->keys, n, sizeof *index->keys, compare_keys);
+	return 0;
+}
+
+static const void *index_find(const struct index *index, const struct wgh_public_key *key)
+{
+	const struct wgh_public_key **at =
+		bsearch(&key, index->keys, index->n, sizeof *index->keys, compare_keys);
+
+	return at ? *at : NULL;
+}
+
+/* ---- are two lists of prefixes the same set? ---- */
+
+static int compare_prefixes(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct wgh_prefix));
+}
+
+static struct wgh_prefix *sorted_set(const struct wgh_prefix *list, size_t *n)
+{
+	struct wgh_prefix *set = calloc(*n + 1, sizeof *set);
+	size_t kept = 0;
+
+	if (!set)
+		return NULL;
+	if (*n)
+		memcpy(set, list, *n * sizeof *set);
+	for (size_t i = 0; i < *n; i++)
+		text_prefix_mask(&set[i]);
+	qsort(set, *n, sizeof *set, compare_prefixes);
+	for (size_t i = 0; i < *n; i++) {
+		if (kept == 0 || memcmp(&set[kept - 1], &set[i], sizeof *set))
+			set[kept++] = set[i];
+	}
+	*n = kept;
+	return set;
+}
+
+/* 1: the same, 0: not, or -ENOMEM. */
+static int same_prefixes(const struct conf_peer *wanted, const struct wgh_peer_view *running)
+{
+	size_t n = wanted->n_allowed_ips, m = running->n_allowed_ips;
+	struct wgh_prefix *a = sorted_set(wanted->allowed_ips, &n);
+	struct wgh_prefix *b = sorted_set(running->allowed_ips, &m);
+	int same = -ENOMEM;
+
+	if (a && b)
+		same = n == m && !memcmp(a, b, n * sizeof *a);
+	free(a);
+	free(b);
+	return same;
+}
+
+/* ---- one peer ---- */
+
+static bool same_endpoint(const struct wgh_endpoint *a, const struct wgh_endpoint *b)
+{
+	return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
+		!memcmp(a->addr, b->addr, sizeof a->addr);
+}
+
+static void set_prefixes(
+	struct wgh_peer_change *c, const struct conf_peer *wanted, struct wgh_allowed_ip **next)
+{
+	c->flags |= WGH_PEER_REPLACE_ALLOWED_IPS;
+	c->allowed_ips = *next;
+	c->n_allowed_ips = wanted->n_allowed_ips;
+	for (size_t i = 0; i < wanted->n_allowed_ips; i++)
+		*(*next)++ = (struct wgh_allowed_ip){.prefix = wanted->allowed_ips[i]};
+}
+
+static int peer_change(struct wgh_peer_change *c, const struct conf_peer *wanted,
+	const struct conf_peer *before, const struct wgh_peer_view *running,
+	struct wgh_allowed_ip **next)
+{
+	static const uint8_t none[WGH_KEY_BYTES];
+	int same = running ? same_prefixes(wanted, running) : 0;
+
+	if (same < 0)
+		return same;
+	*c = (struct wgh_peer_change){.public_key = wanted->public_key};
+	if (!same)
+		set_prefixes(c, wanted, next);
+	if (!ct_equal(
+		    wanted->preshared_key, running ? running->preshared_key : none, sizeof none)) {
+		c->flags |= WGH_PEER_HAS_PRESHARED_KEY;
+		memcpy(c->preshared_key, wanted->preshared_key, sizeof none);
+	}
+	if (wanted->keepalive_s != (running ? running->keepalive_s : 0)) {
+		c->flags |= WGH_PEER_HAS_KEEPALIVE;
+		c->keepalive_s = wanted->keepalive_s;
+	}
+	if (wanted->endpoint.family != WGH_UNSPEC &&
+		(!running || !before || !same_endpoint(&wanted->endpoint, &before->endpoint))) {
+		c->flags |= WGH_PEER_HAS_ENDPOINT;
+		c->endpoint = wanted->endpoint;
+	}
+	return 0;
+}
+
+/* ---- the whole ---- */
+
+static void interface_change(struct wgh_change *c, const struct conf *wanted,
+	const struct conf *before, const struct wgh_snapshot *running)
+{
+	if (!running->has_private_key ||
+		!ct_equal(wanted->private_key, running->private_key, WGH_KEY_BYTES)) {
+		c->flags |= WGH_HAS_PRIVATE_KEY;
+		memcpy(c->private_key, wanted->private_key, WGH_KEY_BYTES);
+	}
+	/* A port the kernel chose is kept while the file goes on leaving it open. */
+	if (wanted->listen_port ? wanted->listen_port != running->listen_port
+				: before && before->listen_port) {
+		c->flags |= WGH_HAS_LISTEN_PORT;
+		c->listen_port = wanted->listen_port;
+	}
+	if (wanted->fwmark != running->fwmark) {
+		c->flags |= WGH_HAS_FWMARK;
+		c->fwmark = wanted->fwmark;
+	}
+}
+
+static void remove_peers(struct sync *s, const struct conf *before, const struct index *wanted,
+	const struct index *running)
+{
+	for (size_t i = 0; before && i < before->n_peers; i++) {
+		const struct wgh_public_key *key = &before->peers[i].public_key;
+
+		if (index_find(wanted, key) || !index_find(running, key))
+			continue;
+		s->peers[s->change.n_peers++] =
+			(struct wgh_peer_change){.public_key = *key, .flags = WGH_PEER_REMOVE};
+		s->n_removed++;
+	}
+}
+
+static int add_and_change_peers(struct sync *s, const struct conf *wanted,
+	const struct index *before, const struct index *running)
+{
+	struct wgh_allowed_ip *next = s->allowed_ips;
+
+	for (size_t i = 0; i < wanted->n_peers; i++) {
+		const struct conf_peer *peer = &wanted->peers[i];
+		const struct wgh_peer_view *now = index_find(running, &peer->public_key);
+		struct wgh_peer_change *c = &s->peers[s->change.n_peers];
+		int err = peer_change(c, peer, index_find(before, &peer->public_key), now, &next);
+
+		if (err)
+			return err;
+		if (!c->flags)
+			continue;
+		s->change.n_peers++;
+		if (now)
+			s->n_changed++;
+		else
+			s->n_added++;
+	}
+	return 0;
+}
+
+int sync_init(struct sync *s, const struct conf *wanted, const struct conf *before,
+	const struct wgh_snapshot *running)
+{
+	struct index by_wanted = {0}, by_before = {0}, by_running = {0};
+	size_t n_before = before ? before->n_peers : 0, n_ips = 0;
+	int err = -ENOMEM;
+
+	*s = (struct sync){.peers_cap = wanted->n_peers + n_before + 1};
+	for (size_t i = 0; i < wanted->n_peers; i++)
+		n_ips += wanted->peers[i].n_allowed_ips;
+	s->peers = calloc(s->peers_cap, sizeof *s->peers);
+	s->allowed_ips = calloc(n_ips + 1, sizeof *s->allowed_ips);
+	if (!s->peers || !s->allowed_ips ||
+		index_init(&by_wanted, wanted->peers, wanted->n_peers, sizeof *wanted->peers) ||
+		index_init(&by_before, before ? before->peers : NULL, n_before,
+			sizeof *wanted->peers) ||
+		index_init(&by_running, running->peers, running->n_peers, sizeof *running->peers))
+		goto out;
+	interface_change(&s->change, wanted, before, running);
+	remove_peers(s, before, &by_wanted, &by_running);
+	err = add_and_change_peers(s, wanted, &by_before, &by_running);
+	s->change.peers = s->peers;
+out:
+	free(by_wanted.keys);
+	free(by_before.keys);
+	free(by_running.keys);
+	if (err)
+		sync_fini(s);
+	return err;
+}
+
+void sync_fini(struct sync *s)
+{
+	if (s->peers)
+		secret_wipe(s->peers, s->peers_cap * sizeof *s->peers);
+	free(s->peers);
+	free(s->allowed_ips);
+	secret_wipe(s, sizeof *s);
+}
