@@ -1,0 +1,345 @@
+/* test_device.c - a running device with real threads and sockets, between peers on loopback: what
+ * is done to it while packets flow. Run under the thread sanitizer too.
+ */
+#include "tests/lib/udp_peer.h"
+
+#include "crypto/secret.h"
+#include "wghub_device.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define N_PEERS 4
+
+struct fixture {
+	uv_loop_t loop;
+	struct wgh_device *device;
+	struct wgh_public_key key;
+	struct udp_peer peers[N_PEERS];
+	unsigned n_events[16];
+	struct wgh_event last;
+};
+
+static void on_event(void *arg, const struct wgh_event *event)
+{
+	struct fixture *f = arg;
+
+	f->n_events[event->kind]++;
+	f->last = *event;
+}
+
+static void turn_loop(struct fixture *f)
+{
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+static struct wgh_snapshot *snapshot(struct fixture *f)
+{
+	struct wgh_snapshot *s;
+
+	assert_int_equal(wgh_device_snapshot(f->device, &s), 0);
+	return s;
+}
+
+static uint16_t listen_port(struct fixture *f)
+{
+	struct wgh_snapshot *s = snapshot(f);
+	uint16_t port = s->listen_port;
+
+	wgh_snapshot_free(s);
+	return port;
+}
+
+static void apply(struct fixture *f, const struct wgh_change *change)
+{
+	struct wgh_error error = {""};
+
+	if (wgh_device_apply(f->device, change, &error))
+		fail_msg("change refused: %s", error.text);
+}
+
+static void add_peers(struct fixture *f)
+{
+	struct wgh_allowed_ip ips[N_PEERS];
+	struct wgh_peer_change changes[N_PEERS];
+
+	for (unsigned i = 0; i < N_PEERS; i++)
+		changes[i] = udp_peer_change(&f->peers[i], &ips[i]);
+	apply(f, &(struct wgh_change){.peers = changes, .n_peers = N_PEERS});
+}
+
+static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
+{
+	struct wgh_prefix own = {.addr = {.bytes = {10, 9, 0, 1}, .family = WGH_IPV4}, .bits = 24};
+	struct wgh_device_options options = {.ifname = "test",
+		.tun_fd = -1,
+		.no_tun = true,
+		.n_workers = n_workers,
+		.offloads_off = offloads_off,
+		.addresses = &own,
+		.n_addresses = 1,
+		.on_event = on_event,
+		.arg = f};
+	struct wgh_change change = {.flags = WGH_HAS_PRIVATE_KEY};
+	struct wgh_snapshot *s;
+	struct wgh_error error;
+
+	memset(f, 0, sizeof *f);
+	uv_loop_init(&f->loop);
+	if (wgh_device_new(&f->device, &f->loop, &options, &error))
+		fail_msg("%s", error.text);
+	assert_true(wgh_device_is_up(f->device));
+	secret_random(change.private_key, sizeof change.private_key);
+	apply(f, &change);
+	s = snapshot(f);
+	f->key = s->public_key;
+	assert_int_equal(s->n_workers, n_workers);
+	wgh_snapshot_free(s);
+	for (unsigned i = 0; i < N_PEERS; i++)
+		udp_peer_init(&f->peers[i], (uint8_t)(i + 2));
+	add_peers(f);
+	for (unsigned i = 0; i < N_PEERS; i++)
+		udp_peer_connect(&f->peers[i], &f->key, listen_port(f));
+}
+
+static void stop(struct fixture *f)
+{
+	for (unsigned i = 0; i < N_PEERS; i++)
+		udp_peer_fini(&f->peers[i]);
+	wgh_device_free(f->device);
+	while (uv_run(&f->loop, UV_RUN_DEFAULT))
+		;
+	assert_int_equal(uv_loop_close(&f->loop), 0);
+}
+
+/* Sends until the other one has it: the first packets wait for two handshakes. */
+static void must_reach(struct fixture *f, unsigned from, unsigned to)
+{
+	uint32_t before = f->peers[to].n_received;
+
+	for (int tries = 0; tries < 100 && f->peers[to].n_received == before; tries++) {
+		udp_peer_send(&f->peers[from], (uint8_t)(to + 2), 100, (uint32_t)tries);
+		udp_peer_poll(&f->peers[from], 20);
+		udp_peer_poll(&f->peers[to], 20);
+		turn_loop(f);
+	}
+	assert_true(f->peers[to].n_received > before);
+	assert_int_equal(f->peers[to].last[15], from + 2); /* its source */
+	assert_int_equal(f->peers[to].last[8], 63); /* one hop less */
+}
+
+/* A peer that has no session yet cannot be called without an endpoint: it calls the hub first. */
+static void all_ping_hub(struct fixture *f)
+{
+	for (unsigned i = 0; i < N_PEERS; i++) {
+		uint32_t before = f->peers[i].n_received;
+
+		for (int tries = 0; tries < 100 && f->peers[i].n_received == before; tries++) {
+			udp_peer_ping(&f->peers[i], 1);
+			udp_peer_poll(&f->peers[i], 20);
+		}
+		assert_true(f->peers[i].n_received > before);
+		assert_int_equal(f->peers[i].last[20], 0); /* echo reply */
+	}
+}
+
+static void everybody_reaches_everybody(unsigned n_workers, unsigned offloads_off)
+{
+	struct fixture f;
+
+	start(&f, n_workers, offloads_off);
+	all_ping_hub(&f);
+	for (unsigned a = 0; a < N_PEERS; a++)
+		for (unsigned b = 0; b < N_PEERS; b++)
+			if (a != b)
+				must_reach(&f, a, b);
+	for (int i = 0; i < 50 && f.n_events[WGH_EVENT_HANDSHAKE] < N_PEERS; i++) {
+		turn_loop(&f);
+		usleep(10000);
+	}
+	assert_true(f.n_events[WGH_EVENT_HANDSHAKE] >= N_PEERS);
+	stop(&f);
+}
+
+static void test_device_forwards_with_one_worker(void **state)
+{
+	(void)state;
+	everybody_reaches_everybody(1, 0);
+}
+
+static void test_device_forwards_with_three_workers(void **state)
+{
+	(void)state;
+	everybody_reaches_everybody(3, 0);
+}
+
+static void test_device_forwards_without_offloads(void **state)
+{
+	(void)state;
+	everybody_reaches_everybody(2, WGH_OFFLOAD_ALL);
+}
+
+static void test_device_keeps_sessions_on_a_new_port(void **state)
+{
+	struct fixture f;
+	uint16_t before, after;
+
+	(void)state;
+	start(&f, 2, 0);
+	all_ping_hub(&f);
+	before = listen_port(&f);
+	apply(&f, &(struct wgh_change){.flags = WGH_HAS_LISTEN_PORT, .listen_port = 0});
+	after = listen_port(&f);
+	assert_int_not_equal(before, after);
+	/* The hub still knows where its peers are, and tells them its new port with the first
+	 * packet. */
+	for (unsigned i = 0; i < N_PEERS; i++)
+		udp_peer_connect(&f.peers[i], &f.key, after);
+	must_reach(&f, 0, 1);
+	assert_int_equal(f.n_events[WGH_EVENT_ROAMED], N_PEERS); /* when they first called */
+	stop(&f);
+}
+
+static void test_device_refuses_a_taken_port_and_keeps_its_own(void **state)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET};
+	socklen_t len = sizeof sin;
+	struct wgh_error error = {""};
+	struct wgh_change change = {.flags = WGH_HAS_LISTEN_PORT};
+	struct fixture f;
+	uint16_t before;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof sin), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	start(&f, 2, 0);
+	all_ping_hub(&f);
+	before = listen_port(&f);
+	change.listen_port = ntohs(sin.sin_port);
+	assert_int_equal(wgh_device_apply(f.device, &change, &error), -EADDRINUSE);
+	assert_non_null(strstr(error.text, "another program uses it"));
+	assert_int_equal(listen_port(&f), before);
+	must_reach(&f, 0, 1);
+	close(fd);
+	stop(&f);
+}
+
+static void test_device_follows_a_peer_that_roams(void **state)
+{
+	struct fixture f;
+	unsigned before;
+
+	(void)state;
+	start(&f, 2, 0);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	turn_loop(&f);
+	before = f.n_events[WGH_EVENT_ROAMED];
+	udp_peer_rebind(&f.peers[1]);
+	must_reach(&f, 1, 0);
+	must_reach(&f, 0, 1);
+	for (int i = 0; i < 50 && f.n_events[WGH_EVENT_ROAMED] == before; i++) {
+		turn_loop(&f);
+		usleep(10000);
+	}
+	assert_int_equal(f.n_events[WGH_EVENT_ROAMED], before + 1);
+	assert_int_equal(f.last.endpoint.port, f.peers[1].port);
+	stop(&f);
+}
+
+static void test_device_survives_removing_and_adding_peers_under_traffic(void **state)
+{
+	struct fixture f;
+	struct wgh_snapshot *s;
+
+	(void)state;
+	start(&f, 2, 0);
+	all_ping_hub(&f);
+	for (uint32_t round = 0; round < 60; round++) {
+		struct wgh_peer_change remove = {.public_key = f.peers[round % N_PEERS].public_key,
+			.flags = WGH_PEER_REMOVE};
+
+		for (uint32_t i = 0; i < 20; i++)
+			for (unsigned p = 0; p < N_PEERS; p++)
+				udp_peer_send(
+					&f.peers[p], (uint8_t)((p + 1 + i) % N_PEERS + 2), 200, i);
+		apply(&f, &(struct wgh_change){.peers = &remove, .n_peers = 1});
+		s = snapshot(&f);
+		assert_int_equal(s->n_peers, N_PEERS - 1);
+		wgh_snapshot_free(s);
+		add_peers(&f);
+		for (unsigned p = 0; p < N_PEERS; p++)
+			udp_peer_poll(&f.peers[p], 0);
+		turn_loop(&f);
+	}
+	s = snapshot(&f);
+	assert_int_equal(s->n_peers, N_PEERS);
+	wgh_snapshot_free(s);
+	/* New peers know no replayed timestamps but also no sessions: a fresh identity proves the
+	 * hub is well. */
+	for (unsigned p = 0; p < N_PEERS; p++) {
+		udp_peer_fini(&f.peers[p]);
+		udp_peer_init(&f.peers[p], (uint8_t)(p + 2));
+		udp_peer_connect(&f.peers[p], &f.key, listen_port(&f));
+	}
+	add_peers(&f);
+	all_ping_hub(&f);
+	must_reach(&f, 2, 3);
+	stop(&f);
+}
+
+static void test_device_counts_what_it_forwards_and_drops(void **state)
+{
+	struct fixture f;
+	struct wgh_snapshot *s;
+	uint64_t before, no_route = 0;
+
+	(void)state;
+	start(&f, 1, 0);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	s = snapshot(&f);
+	before = s->n_forwarded;
+	wgh_snapshot_free(s);
+	for (uint32_t i = 0; i < 10; i++) {
+		udp_peer_send(&f.peers[0], 3, 100, i);
+		udp_peer_send(&f.peers[0], 99, 100, i); /* nobody's */
+	}
+	for (int tries = 0; tries < 100 && no_route < 10; tries++) {
+		usleep(10000);
+		s = snapshot(&f);
+		for (unsigned r = 0; r < wgh_n_drop_reasons; r++)
+			if (!strcmp(wgh_drop_reasons[r].name, "no_route"))
+				no_route = s->drops[r];
+		if (no_route == 10)
+			assert_int_equal(s->n_forwarded - before, 10);
+		wgh_snapshot_free(s);
+	}
+	assert_int_equal(no_route, 10);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_device_forwards_with_one_worker),
+		cmocka_unit_test(test_device_forwards_with_three_workers),
+		cmocka_unit_test(test_device_forwards_without_offloads),
+		cmocka_unit_test(test_device_keeps_sessions_on_a_new_port),
+		cmocka_unit_test(test_device_refuses_a_taken_port_and_keeps_its_own),
+		cmocka_unit_test(test_device_follows_a_peer_that_roams),
+		cmocka_unit_test(test_device_survives_removing_and_adding_peers_under_traffic),
+		cmocka_unit_test(test_device_counts_what_it_forwards_and_drops),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
