@@ -8,6 +8,8 @@ VERSION := 0.1.0
 # VARIANT=asan|tsan|clang builds everything again, instrumented or with the other compiler, in a folder
 # of its own.
 VARIANT ?= release
+# V=1 shows the commands.
+Q := $(if $(V),,@)
 CC := $(if $(filter clang,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 B := build/$(VARIANT)
 
@@ -46,6 +48,7 @@ UNIT    := $(wildcard tests/crypto/test_*.c tests/core/test_*.c tests/io/test_*.
 	tests/control/test_*.c tests/sim/test_*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH   := $(wildcard bench/*.c)
+BENCHLIB := $(wildcard bench/lib/*.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJS := $(call obj,$(CRYPTO) $(CORE) $(IO))
@@ -62,14 +65,16 @@ ifeq ($(VARIANT),release)
 endif
 
 $(B)/wghub: $(CLI_OBJS) $(CONTROL_OBJS) $(B)/libwghub.a
-	$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
 
 $(B)/libwghub.a: $(LIB_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(B)/libwghub.so: $(LIB_OBJS)
-	$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.0 -o $@ $^ $(LDLIBS)
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.0 -o $@ $^ $(LDLIBS)
 
 # The vector back ends choose their own instruction set; the rest stays portable.
 $(B)/crypto/aead_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512ifma -mbmi2
@@ -77,14 +82,42 @@ $(B)/crypto/aead_avx2.o: ALL_CFLAGS += -mavx2 -mbmi2
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "cc $(VARIANT) $<"
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# This one lets each allocation of our own code fail in turn.
+$(B)/tests/core/test_alloc: ALL_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc \
+	secret_alloc,-Wl,--wrap=$(f))
 
 # A unit test links everything but the program's main().
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghub.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
 
-$(B)/bench/%: $(B)/bench/%.o $(B)/libwghub.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+# Programs that the demonstration and the interoperation tests start.
+$(B)/tests/demo/%: $(B)/tests/demo/%.o $(B)/libwghub.a
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/tests/interop/%: $(B)/tests/interop/%.o
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+$(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/libwghub.a
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+
+.PHONY: demo deps
+# On a fresh machine this is the first command: it installs what is missing, builds and shows. The
+# build runs in a make of its own, which sees what was installed.
+demo:
+	@tests/deps.sh demo
+	@echo "building wghub"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/tests/demo/peer
+	@tests/demo/demo.sh
+
+deps:
+	@tests/deps.sh check
 
 .PHONY: check asan tsan compilers
 # Everything, as CI runs it: both compilers without a warning, layers, unit tests, fuzz targets, interoperation, and the
@@ -112,7 +145,15 @@ benches: $(BENCH_BINS)
 -include $(shell find build -name '*.d' 2>/dev/null)
 .SECONDARY:
 
-.PHONY: clean format
+.PHONY: install clean format
+install: all
+	install -D -m 755 $(B)/wghub $(DESTDIR)$(PREFIX)/bin/wghub
+	install -D -m 644 $(B)/libwghub.a $(DESTDIR)$(PREFIX)/lib/libwghub.a
+	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(PREFIX)/lib/libwghub.so.0
+	ln -sf libwghub.so.0 $(DESTDIR)$(PREFIX)/lib/libwghub.so
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include dataplane/include/wghub.h \
+		dataplane/include/wghub_device.h
+
 clean:
 	rm -rf build wghub
 

@@ -15,6 +15,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define WGH_KEY_BYTES 32
 
@@ -96,6 +97,7 @@ struct wgh_event {
 	uint64_t now_ns;              /* CLOCK_BOOTTIME, or the caller's time */
 };
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

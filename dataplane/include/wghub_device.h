@@ -14,6 +14,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct wgh_device;
 
@@ -171,6 +172,7 @@ void wgh_snapshot_free(struct wgh_snapshot *snapshot);
 /* Names of the AEAD back ends that this machine can run, fastest first, NULL at the end. */
 const char *const *wgh_aead_names(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
