@@ -61,11 +61,12 @@ int hub_snapshot(struct hub *hub, struct wgh_snapshot **out)
 {
 	size_t n = hub->peers.n_peers, n_prefixes = hub->n_addresses + route_count(hub->routes);
 	struct whole *whole = calloc(1, sizeof *whole);
-	struct wgh_snapshot *s = &whole->snapshot;
 	struct wgh_prefix *prefixes;
+	struct wgh_snapshot *s;
 
 	if (!whole)
 		return -ENOMEM;
+	s = &whole->snapshot;
 	/* One more of each, so that an empty hub allocates something too, and room for the last
 	 * route_next_of(). */
 	whole->peers = calloc(n + 1, sizeof *whole->peers);
