@@ -370,6 +370,13 @@ static bool due(const struct peer *peer, enum timer timer, uint64_t now_ns)
 
 static void retry_due(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_t wall_ns)
 {
+	uint64_t earliest_ns = peer->last_handshake_sent_ns + REKEY_TIMEOUT_NS;
+
+	/* A response of ours may have gone out meanwhile: it gets its five seconds first. */
+	if (peer->last_handshake_sent_ns && !time_reached(now_ns, earliest_ns)) {
+		peer->handshake->retry_at_ns = earliest_ns;
+		return;
+	}
 	if (peer->handshake->n_sent < HANDSHAKE_TRANSMISSIONS_MAX) {
 		send_initiation(hub, peer, now_ns, wall_ns);
 		return;
@@ -381,15 +388,26 @@ static void retry_due(struct hub *hub, struct peer *peer, uint64_t now_ns, int64
 	hub_emit(hub, WGH_EVENT_HANDSHAKE_GIVEUP, peer, now_ns);
 }
 
+/* Like any packet, one that goes out late in the life of its key asks for the next. False: no
+ * session. */
+static bool send_keepalive(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_t wall_ns)
+{
+	if (!keys_send_keepalive(hub, peer, now_ns))
+		return false;
+	if (keypair_wants_renewal(relaxed_get(&peer->current), now_ns))
+		handshake_want(hub, peer, now_ns, wall_ns);
+	return true;
+}
+
 /* Ten seconds without an answer of ours to data of theirs. If more data came meanwhile, it has its
  * own ten. */
-static void keepalive_due(struct hub *hub, struct peer *peer, uint64_t now_ns)
+static void keepalive_due(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_t wall_ns)
 {
 	bool more =
 		relaxed_get(&peer->last_data_received_ns) > relaxed_get(&peer->unacked_since_ns);
 
-	IGNORE_RESULT(keys_send_keepalive(
-		hub, peer, now_ns)); /* without a session there is nothing to say */
+	/* Without a session there is nothing to say. */
+	IGNORE_RESULT(send_keepalive(hub, peer, now_ns, wall_ns));
 	relaxed_set(&peer->unacked_since_ns, more ? now_ns : 0);
 }
 
@@ -397,15 +415,15 @@ static void persistent_keepalive_due(
 	struct hub *hub, struct peer *peer, uint64_t now_ns, int64_t wall_ns)
 {
 	relaxed_set(&peer->last_traversal_ns, now_ns); /* the next one, whatever becomes of this */
-	if (!keys_send_keepalive(hub, peer, now_ns))
+	if (!send_keepalive(hub, peer, now_ns, wall_ns))
 		handshake_want(hub, peer, now_ns, wall_ns);
 }
 
 static void wipe_due(struct hub *hub, struct peer *peer, uint64_t now_ns)
 {
+	/* An attempt under way stays: its secrets are seconds old, and packets wait for it. */
 	peer->wipe_at_ns = TIME_NEVER;
 	keys_drop(hub, peer);
-	handshake_drop(hub, peer);
 	hub_emit(hub, WGH_EVENT_EXPIRED, peer, now_ns);
 }
 
@@ -414,7 +432,7 @@ void handshake_timer(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_
 	if (due(peer, TIMER_RETRY_HANDSHAKE, now_ns))
 		retry_due(hub, peer, now_ns, wall_ns);
 	if (due(peer, TIMER_KEEPALIVE, now_ns))
-		keepalive_due(hub, peer, now_ns);
+		keepalive_due(hub, peer, now_ns, wall_ns);
 	if (due(peer, TIMER_NEW_HANDSHAKE, now_ns)) {
 		relaxed_set(&peer->unanswered_since_ns, 0);
 		peer->unanswered_jitter_ns = jitter(hub);

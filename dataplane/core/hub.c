@@ -313,8 +313,9 @@ void hub_emit(struct hub *hub, enum wgh_event_kind kind, struct peer *peer, uint
 static void stage_packet(struct hub *hub, struct peer *peer, const uint8_t *bytes,
 	uint32_t len_bytes, uint64_t now_ns, int64_t wall_ns)
 {
-	if (!hub->up) {
+	if (!hub->up || !hub->identity->present) { /* no session will come */
 		hub_drop(hub, DROP_STAGED_EXPIRED, 1);
+		peer_drop(peer, DROP_STAGED_EXPIRED, 1);
 		return;
 	}
 	staged_add(hub, peer, bytes, len_bytes);
@@ -322,6 +323,16 @@ static void stage_packet(struct hub *hub, struct peer *peer, const uint8_t *byte
 		staged_send(hub, peer, now_ns);
 	else
 		handshake_want(hub, peer, now_ns, wall_ns);
+	hub_arm(hub, peer);
+}
+
+/* False if the peer got a session after a worker wished for one: index is of the key that was
+ * current then. */
+static bool wish_stands(struct peer *peer, uint32_t index, uint64_t now_ns)
+{
+	const struct keypair *current = relaxed_get(&peer->current);
+
+	return !keys_usable(peer, now_ns) || current->local_index == index;
 }
 
 static void handle(struct hub *hub, const struct worker_record *record, const uint8_t *bytes,
@@ -339,7 +350,8 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 		keys_confirm(hub, peer, record->session_index, now_ns, wall_ns);
 		break;
 	case EVENT_WANT_SESSION:
-		handshake_want(hub, peer, now_ns, wall_ns);
+		if (wish_stands(peer, record->session_index, now_ns))
+			handshake_want(hub, peer, now_ns, wall_ns);
 		break;
 	case EVENT_ARM_TIMER:
 		relaxed_set(&peer->timer_asked, false);

@@ -26,7 +26,7 @@ uint32_t keys_new_index(struct hub *hub)
 
 	do
 		hub->options.random(hub->options.arg, &index, sizeof index);
-	while (session_taken(&hub->sessions, index));
+	while (!index || session_taken(&hub->sessions, index));
 	return index;
 }
 
@@ -148,9 +148,9 @@ void keys_confirm(
 	set_current(peer, next);
 	peer->last_handshake_wall_ns = wall_ns;
 	handshake_drop(hub, peer); /* an attempt of ours at the same time has lost */
-	hub_arm(hub, peer);
 	hub_emit(hub, WGH_EVENT_HANDSHAKE, peer, now_ns);
 	staged_send(hub, peer, now_ns);
+	hub_arm(hub, peer); /* what was just sent may stay unanswered */
 }
 
 void keys_drop(struct hub *hub, struct peer *peer)

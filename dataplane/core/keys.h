@@ -8,7 +8,7 @@
 
 #include "core/hub.h"
 
-/* A free random index for a new session. */
+/* A free random index for a new session; never 0, which stands for none. */
 uint32_t keys_new_index(struct hub *hub);
 
 /* A handshake of theirs was answered: the keypair waits as next until something arrives under it.

@@ -73,10 +73,12 @@ static void run_accepted(struct worker *w, struct keypair *keypair, const struct
 	if (relaxed_get(&keypair->unconfirmed))
 		/* Again with the next packet if the queue is full. */
 		IGNORE_RESULT(worker_tell(w, EVENT_CONFIRMED, peer, keypair->local_index, NULL, 0));
-	if (keypair->initiator && !relaxed_get(&keypair->renewal_asked) &&
+	/* The current key only: packets that were long on their way come under older ones. */
+	if (keypair->initiator && keypair == relaxed_get(&peer->current) &&
+		!relaxed_get(&keypair->renewal_asked) &&
 		time_reached(w->now_ns, keypair->created_ns + REKEY_ON_RECEIVE_NS)) {
 		relaxed_set(&keypair->renewal_asked, true);
-		worker_ask_session(w, peer);
+		worker_ask_session(w, peer, keypair);
 	}
 	timers_packet_received(peer, run->data, w->now_ns);
 	worker_arm_timer(w, peer);

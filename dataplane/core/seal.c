@@ -45,7 +45,7 @@ static void seal_tx(struct worker *w, struct tx *tx)
 	if (!keypair || keypair_expired(keypair, w->now_ns) ||
 		!keypair_reserve(keypair, tx->n_pending, &counter)) {
 		stage_packets(w, tx);
-		worker_ask_session(w, tx->peer);
+		worker_ask_session(w, tx->peer, keypair);
 		return;
 	}
 	for (uint32_t i = tx->pending; i != NO_PACKET; i = w->packets[i].next) {
@@ -68,7 +68,7 @@ static void seal_tx(struct worker *w, struct tx *tx)
 	timers_packet_sent(tx->peer, true, w->now_ns);
 	worker_arm_timer(w, tx->peer);
 	if (keypair_wants_renewal(keypair, w->now_ns))
-		worker_ask_session(w, tx->peer);
+		worker_ask_session(w, tx->peer, keypair);
 }
 
 void stage_seal(struct worker *w)

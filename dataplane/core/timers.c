@@ -7,7 +7,7 @@
 uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 {
 	struct peer *peer = (struct peer *)const_peer; /* atomic loads want it */
-	uint64_t since;
+	uint64_t since, last;
 
 	switch (timer) {
 	case TIMER_RETRY_HANDSHAKE:
@@ -22,8 +22,10 @@ uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 		return since ? since + KEEPALIVE_TIMEOUT_NS : TIME_NEVER;
 	case TIMER_PERSISTENT_KEEPALIVE:
 		since = relaxed_get(&peer->keepalive_s);
-		return since ? relaxed_get(&peer->last_traversal_ns) + since * NS_PER_S
-			     : TIME_NEVER;
+		if (!since)
+			return TIME_NEVER;
+		last = relaxed_get(&peer->last_traversal_ns);
+		return last ? last + since * NS_PER_S : 0; /* nothing yet: at once */
 	case TIMER_WIPE:
 		return peer->wipe_at_ns;
 	case TIMER_N:

@@ -152,13 +152,13 @@ void worker_drop_of(struct worker *w, struct peer *peer, enum drop reason)
 	peer_drop(peer, reason, 1);
 }
 
-void worker_ask_session(struct worker *w, struct peer *peer)
+void worker_ask_session(struct worker *w, struct peer *peer, const struct keypair *present)
 {
 	uint64_t asked_ns = relaxed_get(&peer->handshake_asked_ns);
 
 	if (asked_ns && time_since(w->now_ns, asked_ns) < ASK_INTERVAL_NS)
 		return;
-	if (worker_tell(w, EVENT_WANT_SESSION, peer, 0, NULL, 0))
+	if (worker_tell(w, EVENT_WANT_SESSION, peer, present ? present->local_index : 0, NULL, 0))
 		relaxed_set(&peer->handshake_asked_ns, w->now_ns);
 }
 

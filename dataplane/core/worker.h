@@ -52,7 +52,7 @@ struct tx_map_entry {
 
 enum worker_event {
 	EVENT_CONFIRMED, /* first packet under a responder's keypair: index */
-	EVENT_WANT_SESSION, /* a peer needs a new session */
+	EVENT_WANT_SESSION, /* a peer needs a new session: index of the present one, or 0 */
 	EVENT_ARM_TIMER, /* a peer is active again */
 	EVENT_STAGE, /* a packet waits for a session: its bytes follow */
 	EVENT_ROAMED,
@@ -157,8 +157,8 @@ void tx_add(struct worker *w, struct peer *peer, uint32_t packet_idx);
 bool worker_tell(struct worker *w, enum worker_event kind, const struct peer *peer,
 	uint32_t session_index, const void *bytes, uint32_t len_bytes);
 void worker_drop_of(struct worker *w, struct peer *peer, enum drop reason);
-/* A new session for the peer, asked for at most once a second. */
-void worker_ask_session(struct worker *w, struct peer *peer);
+/* A new session for the peer in place of this one (or NULL), asked for at most once a second. */
+void worker_ask_session(struct worker *w, struct peer *peer, const struct keypair *present);
 void worker_arm_timer(struct worker *w, struct peer *peer);
 
 #endif
