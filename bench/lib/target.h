@@ -1,0 +1,38 @@
+/* target.h - a hub under test: its UAPI socket, its process, the peers that are played at it.
+ *
+ * The hub program runs already; here it gets a key, a port and peers, and its CPU time is read.
+ * Fails: a text on stderr and false.
+ */
+#ifndef BENCH_TARGET_H
+#define BENCH_TARGET_H
+
+#include <sys/types.h>
+
+#include "bench/lib/played.h"
+
+struct target {
+	const char *label, *ifname;
+	struct sockaddr_in address;
+	pid_t pid;
+	struct x25519_secret secret;
+	struct x25519_public public_key;
+	struct played *peers;
+	size_t n_peers;
+	uint16_t window_packets; /* in flight; chosen anew for each load */
+};
+
+/* text is LABEL,IFNAME,ADDRESS,PID and is cut up in place. */
+MUST_CHECK bool target_parse(struct target *t, char *text);
+/* Gives the hub these peers and no others, and shakes hands with all of them. */
+MUST_CHECK bool target_configure(struct target *t, size_t n_peers);
+/* Before each load: no session gets old, every peer is alive in the hub's eyes. */
+MUST_CHECK bool target_refresh(struct target *t);
+void target_fini(struct target *t);
+
+/* Nanoseconds of CPU that the process's threads have used, user and system, and that the core's
+ * ksoftirqd has (work the kernel put off, of whom is not known). False: the process is gone. */
+MUST_CHECK bool target_cpu_ns(const struct target *t, uint64_t *process_ns, uint64_t *softirq_ns);
+/* Which core's ksoftirqd to count. */
+void target_core_set(unsigned core);
+
+#endif
