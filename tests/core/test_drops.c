@@ -1,0 +1,505 @@
+/* One way to each drop reason, through the public face of the core: that counter moves and no
+ * other, the hub's and, where a peer is to blame or to pity, that peer's. A reason without an entry
+ * here fails.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/lib/fixture.h"
+
+static struct fixture f;
+static struct remote a, b, c; /* a and b are connected; c is in no table until an entry adds it */
+
+/* ---- counting ---- */
+
+static uint64_t before[DROP_N], before_of[3][DROP_N];
+
+static uint64_t peer_drops(const struct remote *r, enum drop reason)
+{
+	struct peer *peer = remote_peer(&f, r);
+
+	return peer ? relaxed_get(&peer->drops[reason]) : 0;
+}
+
+/* What happens from here on counts. */
+static void mark(void)
+{
+	const struct remote *const remotes[3] = {&a, &b, &c};
+
+	for (unsigned reason = 0; reason < DROP_N; reason++) {
+		before[reason] = fixture_drops(&f, reason);
+		for (int i = 0; i < 3; i++)
+			before_of[i][reason] = peer_drops(remotes[i], reason);
+	}
+}
+
+/* ---- outer datagrams ---- */
+
+static void from_a(const void *data, uint32_t len_bytes)
+{
+	fixture_udp(&f, &a.endpoint, data, len_bytes);
+}
+
+static void send_inner(const struct inner *p)
+{
+	remote_send(&f, &a, p->data, p->len_bytes);
+}
+
+static void reach_short(void)
+{
+	from_a("\1\0\0", 3);
+}
+
+static void reach_type(void)
+{
+	from_a("\4\0\0\1", 4);
+}
+
+static void reach_no_session(void)
+{
+	uint8_t message[32] = {WIRE_DATA};
+
+	le32_put(message + 4, a.remote_index + 1);
+	from_a(message, sizeof message);
+}
+
+static void reach_expired(void)
+{
+	fixture_advance(&f, 180 * NS_PER_S);
+	remote_send(&f, &a, NULL, 0);
+}
+
+static void reach_auth(void)
+{
+	uint8_t message[32];
+
+	remote_seal(&a, message, NULL, 0);
+	message[31] ^= 1;
+	from_a(message, sizeof message);
+}
+
+static void reach_replay(void)
+{
+	uint8_t message[32];
+
+	remote_seal(&a, message, NULL, 0);
+	from_a(message, sizeof message);
+	from_a(message, sizeof message);
+}
+
+/* ---- handshakes ---- */
+
+static void reach_handshake_queue(void)
+{
+	struct wire_initiation msg = {{WIRE_INITIATION}};
+
+	for (int i = 0; i < HANDSHAKE_QUEUE_MESSAGES + 1; i++)
+		fixture_udp_only(&f, &a.endpoint, &msg, sizeof msg);
+}
+
+static void reach_no_identity(void)
+{
+	struct wire_initiation msg = {{WIRE_INITIATION}};
+
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_mac1(void)
+{
+	struct wire_initiation msg;
+
+	remote_initiation(&f, &a, &msg);
+	msg.macs.mac1[0] ^= 1;
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_under_load(void)
+{
+	struct wire_initiation msg;
+
+	remote_initiation(&f, &a, &msg);
+	for (int i = 0; i < HANDSHAKE_QUEUE_MESSAGES / 8; i++)
+		fixture_udp_only(&f, &a.endpoint, &msg, sizeof msg);
+	do
+		fixture_run(&f);
+	while (f.next_ns == f.now_ns);
+	assert_int_equal(f.n_sent, HANDSHAKE_QUEUE_MESSAGES / 8);
+}
+
+static void reach_rate_limit(void)
+{
+	struct wire_initiation msg;
+
+	reach_under_load();
+	assert_true(cookie_jar_open(
+		&a.jar, &f.hub_key, (const struct wire_cookie *)f.sent[0].data, f.now_ns));
+	mark();
+	/* Each is good and not too early; their number alone is too much. */
+	while (!fixture_drops(&f, DROP_RATE_LIMIT)) {
+		fixture_advance(&f, 20 * NS_PER_MS);
+		remote_initiation(&f, &a, &msg);
+		from_a(&msg, sizeof msg);
+	}
+}
+
+static void reach_handshake(void)
+{
+	struct wire_initiation msg;
+
+	remote_initiation(&f, &a, &msg);
+	msg.static_key[0] ^= 1;
+	remote_sign(&f, &a, &msg, sizeof msg);
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_unknown_peer(void)
+{
+	struct wire_initiation msg;
+
+	remote_initiation(&f, &c, &msg);
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_old_timestamp(void)
+{
+	struct wire_initiation msg;
+
+	fixture_advance(&f, NS_PER_S);
+	remote_initiation(&f, &a, &msg);
+	from_a(&msg, sizeof msg);
+	fixture_advance(&f, NS_PER_S);
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_flood(void)
+{
+	struct wire_initiation msg;
+
+	fixture_advance(&f, NS_PER_S);
+	for (int i = 0; i < 2; i++) {
+		remote_initiation(&f, &a, &msg);
+		from_a(&msg, sizeof msg);
+	}
+}
+
+static void reach_stray_response(void)
+{
+	struct wire_response msg = {{WIRE_RESPONSE}};
+
+	remote_sign(&f, &a, &msg, sizeof msg);
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_cookie(void)
+{
+	struct wire_cookie msg = {{WIRE_COOKIE}};
+
+	le32_put(msg.receiver, a.remote_index);
+	from_a(&msg, sizeof msg);
+}
+
+static void reach_reply_address(void)
+{
+	struct wgh_endpoint nowhere = endpoint4(1, 0);
+	struct wire_initiation msg;
+
+	remote_initiation(&f, &a, &msg);
+	fixture_udp(&f, &nowhere, &msg, sizeof msg);
+}
+
+/* ---- inner packets ---- */
+
+static void reach_inner_short(void)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	p.len_bytes = 32; /* its header says 128 */
+	send_inner(&p);
+}
+
+static void reach_inner_version(void)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	p.data[0] = 0x55;
+	send_inner(&p);
+}
+
+static void reach_inner_header(void)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	p.data[10] ^= 1;
+	send_inner(&p);
+}
+
+static void reach_source(void)
+{
+	struct inner p = inner4(2, 1, 100);
+
+	send_inner(&p);
+}
+
+/* To this address. */
+static void send_to(uint8_t w, uint8_t x, uint8_t y, uint8_t z)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	memcpy(p.data + 16, (uint8_t[]){w, x, y, z}, 4);
+	inner_mend(&p);
+	send_inner(&p);
+}
+
+static void reach_martian(void)
+{
+	send_to(127, 0, 0, 1);
+}
+
+static void reach_broadcast(void)
+{
+	send_to(10, 0, 0, 255);
+}
+
+static void reach_multicast(void)
+{
+	send_to(224, 0, 0, 251);
+}
+
+static void reach_source_route(void)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	p.data[0] = 0x46;
+	memcpy(p.data + 20, (uint8_t[]){131, 3, 4, 0}, 4);
+	inner_mend(&p);
+	send_inner(&p);
+}
+
+static void reach_land(void)
+{
+	send_to(10, 0, 0, 1);
+}
+
+/* The peer owns this too. */
+static void give(const struct remote *r, struct wgh_prefix prefix)
+{
+	struct wgh_allowed_ip ip = {prefix};
+	struct wgh_peer_change change = {
+		.public_key = remote_key(r), .allowed_ips = &ip, .n_allowed_ips = 1};
+
+	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
+				 f.now_ns, NULL),
+		0);
+}
+
+static void reach_hairpin(void)
+{
+	give(&a, prefix4(10, 1, 0, 0, 16));
+	send_to(10, 1, 2, 3);
+}
+
+static void reach_ttl(void)
+{
+	struct inner p = inner4(1, 2, 100);
+
+	p.data[8] = 1;
+	inner_mend(&p);
+	send_inner(&p);
+}
+
+static void reach_no_route(void)
+{
+	send_to(10, 99, 0, 1);
+}
+
+static void reach_too_big(void)
+{
+	struct inner p = inner4(1, 2, 1400);
+
+	p.data[6] = 0x40; /* DF */
+	inner_mend(&p);
+	send_inner(&p);
+}
+
+static void reach_no_host(void)
+{
+	send_to(10, 0, 0, 254);
+}
+
+static void reach_routing_loop(void)
+{
+	struct inner p = inner4(254, 2, 100);
+
+	give(&b, prefix4(192, 0, 2, 2, 32));
+	assert_int_equal(hub_set_port(f.hub, 51820), 0);
+	memcpy(p.data + 16, b.endpoint.addr, 4);
+	p.data[20] = 51820 >> 8;
+	p.data[21] = 51820 & 0xff;
+	p.data[22] = (uint8_t)(b.endpoint.port >> 8);
+	p.data[23] = (uint8_t)b.endpoint.port;
+	inner_mend(&p);
+	fixture_tun(&f, p.data, p.len_bytes);
+}
+
+/* ---- sending ---- */
+
+static void reach_no_endpoint(void)
+{
+	remote_add(&f, &c);
+	mark();
+	send_to(10, 0, 0, 3);
+}
+
+static void reach_staged_full(void)
+{
+	remote_add_with_endpoint(&f, &c);
+	for (int i = 0; i < STAGED_PACKETS_PER_PEER + 1; i++)
+		send_to(10, 0, 0, 3);
+}
+
+static void reach_staged_expired(void)
+{
+	remote_add_with_endpoint(&f, &c);
+	send_to(10, 0, 0, 3);
+	fixture_advance(&f, 110 * NS_PER_S);
+}
+
+/* The control side is away, and the queue to it has an end. */
+static void reach_event_queue(void)
+{
+	struct inner p = inner4(1, 3, 1200);
+	uint8_t message[1400];
+
+	remote_add_with_endpoint(&f, &c);
+	while (!fixture_drops(&f, DROP_EVENT_QUEUE))
+		fixture_udp_only(
+			&f, &a.endpoint, message, remote_seal(&a, message, p.data, p.len_bytes));
+}
+
+/* ---- the table ---- */
+
+enum scene { SCENE_PEERS, SCENE_TUN, SCENE_NO_KEY };
+
+static const struct way {
+	void (*reach)(void);
+	const struct remote *of; /* whose counter moves too; NULL: nobody's */
+	unsigned n; /* how far; 0: once */
+	enum scene scene;
+	const char *io_test; /* counted in dataplane/io: the test in tests/io/test_device.c */
+} WAYS[DROP_N] = {
+	[DROP_TRUNCATED] = {.io_test = "test_device_counts_truncated_datagrams"},
+	[DROP_SHORT] = {reach_short},
+	[DROP_TYPE] = {reach_type},
+	[DROP_NO_SESSION] = {reach_no_session},
+	[DROP_EXPIRED] = {reach_expired, &a},
+	[DROP_AUTH] = {reach_auth, &a},
+	[DROP_REPLAY] = {reach_replay, &a},
+	[DROP_HANDSHAKE_QUEUE] = {reach_handshake_queue},
+	[DROP_NO_IDENTITY] = {reach_no_identity, .scene = SCENE_NO_KEY},
+	[DROP_MAC1] = {reach_mac1},
+	[DROP_UNDER_LOAD] = {reach_under_load, .n = HANDSHAKE_QUEUE_MESSAGES / 8},
+	[DROP_RATE_LIMIT] = {reach_rate_limit},
+	[DROP_HANDSHAKE] = {reach_handshake},
+	[DROP_UNKNOWN_PEER] = {reach_unknown_peer},
+	[DROP_OLD_TIMESTAMP] = {reach_old_timestamp, &a},
+	[DROP_FLOOD] = {reach_flood, &a},
+	[DROP_STRAY_RESPONSE] = {reach_stray_response},
+	[DROP_COOKIE] = {reach_cookie},
+	[DROP_REPLY_ADDRESS] = {reach_reply_address},
+	[DROP_INNER_SHORT] = {reach_inner_short, &a},
+	[DROP_INNER_VERSION] = {reach_inner_version, &a},
+	[DROP_INNER_HEADER] = {reach_inner_header, &a},
+	[DROP_SOURCE] = {reach_source, &a},
+	[DROP_MARTIAN] = {reach_martian, &a},
+	[DROP_BROADCAST] = {reach_broadcast, &a},
+	[DROP_MULTICAST] = {reach_multicast, &a},
+	[DROP_SOURCE_ROUTE] = {reach_source_route, &a},
+	[DROP_LAND] = {reach_land, &a},
+	[DROP_HAIRPIN] = {reach_hairpin, &a},
+	[DROP_TTL] = {reach_ttl, &a},
+	[DROP_NO_ROUTE] = {reach_no_route, &a},
+	[DROP_TOO_BIG] = {reach_too_big, &a},
+	[DROP_NO_HOST] = {reach_no_host, &a},
+	[DROP_ROUTING_LOOP] = {reach_routing_loop, &b, .scene = SCENE_TUN},
+	[DROP_NO_ENDPOINT] = {reach_no_endpoint, &c},
+	[DROP_STAGED_FULL] = {reach_staged_full, &c},
+	[DROP_STAGED_EXPIRED] = {reach_staged_expired, &c},
+	[DROP_EVENT_QUEUE] = {reach_event_queue, &c},
+	[DROP_SEND] = {.io_test = "test_device_counts_refused_sends"},
+	[DROP_TUN_WRITE] = {.io_test = "test_device_counts_refused_tun_writes"},
+};
+
+static void begin(enum scene scene)
+{
+	fixture_init(&f,
+		&(struct fixture_options){
+			.has_tun = scene == SCENE_TUN, .without_key = scene == SCENE_NO_KEY});
+	remote_init(&f, &a, 1);
+	remote_init(&f, &b, 2);
+	remote_init(&f, &c, 3);
+	if (scene == SCENE_NO_KEY)
+		return;
+	remote_add(&f, &a);
+	remote_add(&f, &b);
+	remote_connect(&f, &a);
+	remote_connect(&f, &b);
+}
+
+static void assert_only(enum drop reason, const struct way *way)
+{
+	const struct remote *const remotes[3] = {&a, &b, &c};
+	const unsigned n = way->n ? way->n : 1;
+
+	for (unsigned r = 0; r < DROP_N; r++) {
+		const uint64_t moved = fixture_drops(&f, r) - before[r];
+
+		if (moved != (r == reason ? n : 0))
+			fail_msg("on the way to %s, %s was counted %u times",
+				wgh_drop_reasons[reason].name, wgh_drop_reasons[r].name,
+				(unsigned)moved);
+		for (int i = 0; i < 3; i++) {
+			const bool counts = r == reason && remotes[i] == way->of;
+			const uint64_t moved_of = peer_drops(remotes[i], r) - before_of[i][r];
+
+			if (moved_of != (counts ? n : 0))
+				fail_msg("on the way to %s, %s of peer %c was counted %u times",
+					wgh_drop_reasons[reason].name, wgh_drop_reasons[r].name,
+					"abc"[i], (unsigned)moved_of);
+		}
+	}
+}
+
+static void test_drops_every_reason_is_reached_and_counted_alone(void **state)
+{
+	(void)state;
+	for (enum drop reason = DROP_NONE + 1; reason < DROP_N; reason++) {
+		const struct way *way = &WAYS[reason];
+
+		if (!way->reach) {
+			if (!way->io_test)
+				fail_msg("no way to %s", wgh_drop_reasons[reason].name);
+			continue;
+		}
+		begin(way->scene);
+		mark();
+		way->reach();
+		assert_only(reason, way);
+		fixture_check_sum(&f);
+		fixture_fini(&f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drops_every_reason_is_reached_and_counted_alone),
+	};
+
+	return cmocka_run_group_tests_name("drops", tests, NULL, NULL);
+}
