@@ -103,6 +103,9 @@ $(B)/tests/interop/%: $(B)/tests/interop/%.o
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
+# This one runs the program itself.
+$(B)/tests/control/test_cli: | $(B)/wghub
+
 $(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/libwghub.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm

@@ -188,7 +188,8 @@ static int apply_conf(struct hub *hub, struct conf *conf, struct wgh_error *erro
 	if (hub->conf && !same_addresses(hub->conf, conf))
 		log_warn("conf note=\"a changed Address is only added; to be rid of the old one: "
 			 "wghub down and up\"");
-	for (size_t i = 0; i < conf->n_notes; i++)
+	for (size_t i = 0; hub->conf && i < conf->n_notes;
+		i++) /* the first time `wghub up` says them */
 		log_warn("conf note=\"%s\"", conf->notes[i]);
 	conf_free(hub->conf);
 	hub->conf = conf;
@@ -332,15 +333,15 @@ static int start(struct hub *hub, struct wgh_error *error)
 	return err;
 }
 
-/* An answer of the resolver may be under way for long: nobody waits for it, the process ends. */
-static void close_loop(struct hub *hub)
+/* False: an answer of the resolver is under way, which may take long and nobody needs. */
+static bool close_loop(struct hub *hub)
 {
 	for (int turns = 0; turns < 100 && uv_run(&hub->loop, UV_RUN_NOWAIT); turns++)
 		usleep(1000);
-	IGNORE_RESULT(uv_loop_close(&hub->loop));
+	return uv_loop_close(&hub->loop) == 0;
 }
 
-static void stop(struct hub *hub)
+static bool stop(struct hub *hub)
 {
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
@@ -349,9 +350,9 @@ static void stop(struct hub *hub)
 	 * down` waits for that. */
 	wgh_device_free(hub->device);
 	uapi_server_free(hub->uapi);
-	close_loop(hub);
 	names_free(hub->names);
 	conf_free(hub->conf);
+	return close_loop(hub);
 }
 
 /* Tells the parent that the hub is ready and lets go of the terminal. */
@@ -414,7 +415,9 @@ static int run(const struct daemon_options *options, int ready_fd)
 		if (hub.conf != options->conf)
 			conf_free(options->conf);
 	}
-	stop(&hub);
+	/* exit() would wait for libuv's threads. */
+	if (!stop(&hub))
+		_exit(err ? 1 : 0);
 	return err ? 1 : 0;
 }
 

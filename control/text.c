@@ -305,7 +305,7 @@ void text_escape(char *out, size_t out_size, const void *bytes, size_t n)
 		uint32_t code;
 		size_t len = utf8_length(p + i, n - i, &code), piece_n;
 
-		if (len && printable(code) && code != '\\') {
+		if (len && printable(code)) {
 			memcpy(piece, p + i, len);
 			piece_n = len;
 		} else {

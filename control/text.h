@@ -46,7 +46,7 @@ void text_from_peer(char out[TEXT_PEER_CHARS], const struct wgh_public_key *key)
 
 /* Bytes from outside as one printable line: ASCII and well-formed UTF-8 letters stay, everything
  * else (control characters, broken UTF-8, direction overrides) becomes \xNN; too long ends in
- * "...". out_size at least 4. */
+ * "...". Twice is the same as once. out_size at least 4. */
 void text_escape(char *out, size_t out_size, const void *bytes, size_t n);
 
 /* Clears the host bits, so that equal networks compare equal. */

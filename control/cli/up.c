@@ -80,6 +80,8 @@ static int up(int argc, char **argv)
 		conf_free(conf);
 		return err;
 	}
+	for (size_t i = 0; i < conf->n_notes; i++)
+		say_error("note: %s", conf->notes[i]);
 	o.daemon.device.ifname = name;
 	o.daemon.conf = conf;
 	/* The background has another working directory; a link may be turned to another file later.

@@ -1,0 +1,583 @@
+/* test_cli.c - the program itself: every bad input is one line that says what, where and what to
+ * do; a hub without a TUN is started, shown, reloaded and ended. Needs no privilege. Everything is
+ * in a directory of its own. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "crypto/secret.h"
+
+#define SECRET "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
+#define KEY1 "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+#define KEY2 "TrMvSoP4jYQlY6RIzBgbssQqY3vxI2Pi+y71lOWWXX0="
+
+struct run {
+	int code;
+	char out[65536], err[4096];
+};
+
+static char program[4096], dir[64];
+
+/* The program that was built beside this test. */
+static int group_setup(void **state)
+{
+	ssize_t n = readlink("/proc/self/exe", program, sizeof program - 32);
+
+	(void)state;
+	assert_true(n > 0);
+	program[n] = 0;
+	for (int i = 0; i < 3; i++)
+		dirname(program);
+	strcat(program, "/wghub");
+	assert_int_equal(access(program, X_OK), 0);
+	strcpy(dir, "/tmp/wghub-test-cli-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	umask(077);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	return system(command);
+}
+
+static void slurp(const char *name, char *out, size_t size)
+{
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	fd = open(path, O_RDONLY);
+	n = read(fd, out, size - 1);
+	close(fd);
+	assert_true(n >= 0);
+	out[n] = 0;
+}
+
+static void spill(const char *name, const char *text, mode_t mode)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	unlink(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	assert_int_equal(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+/* Starts the program with words split at spaces, in dir, with input from the file "in". */
+static pid_t start(const char *line)
+{
+	char copy[1024], *argv[32];
+	int argc = 0;
+	pid_t pid;
+
+	snprintf(copy, sizeof copy, "%s", line);
+	argv[argc++] = program;
+	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	pid = fork();
+	if (pid)
+		return pid;
+	if (chdir(dir))
+		_exit(99);
+	dup2(open("in", O_RDONLY | O_CREAT, 0600), 0);
+	dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+	dup2(open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+	execv(program, argv);
+	_exit(99);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static struct run *run(const char *line)
+{
+	static struct run r;
+
+	r.code = wait_for(start(line));
+	slurp("out", r.out, sizeof r.out);
+	slurp("err", r.err, sizeof r.err);
+	return &r;
+}
+
+static void test_bad_input_is_one_line_and_an_exit_code(void **state)
+{
+	static const struct {
+		const char *line;
+		int code;
+		const char *says;
+	} cases[] = {
+		{"", 2, "wghub --help"},
+		{"--bogus", 2, "there is no option --bogus"},
+		{"-x wg0", 2, "there is no option -x"},
+		{"--mtu", 2, "--mtu needs a value"},
+		{"--mtu 1 wg0", 2, "--mtu 1: an MTU is a number"},
+		{"--workers 0 wg0", 2, "--workers 0: a number from 1 to 64"},
+		{"--workers -1 wg0", 2, "--workers -1:"},
+		{"--no-offload=udp wg0", 2, "kinds are udp-gro,udp-gso,tun-tso,tun-uso"},
+		{"--deliver some wg0", 2, "own or all"},
+		{"--aead rot13 wg0", 2, "wghub --version lists them"},
+		{"--address 10.0.0.256 --no-tun wg0", 2, "--address 10.0.0.256: a prefix is"},
+		{"--address 10.0.0.1 wg0", 2, "--address is for --no-tun"},
+		{"--socket-dir relative wg0", 2, "must begin with /"},
+		{"wg0 wg1", 2, "more than one name"},
+		{"-f", 2, "a name is missing"},
+		{"wg/0", 2, "wg/0: an interface name has"},
+		{"sixteen-letters-", 2, "1 to 15 characters"},
+		{"shwo", 2, "did you mean show?"},
+		{"gen-key", 2, "did you mean genkey?"},
+		{"help nosuch", 2, "no command nosuch"},
+		{"up", 2, "a name is missing; see: wghub help up"},
+		{"up missing.conf", 1, "missing.conf: there is no such file"},
+		{"up .", 1, "an interface cannot be called . or .."},
+		{"up open.conf", 1,
+			"open.conf: others can use this file and it holds a private key; type: "
+			"chmod 600 "
+			"open.conf"},
+		{"up badkey.conf", 1, "badkey.conf:2: PrivateKey: a key is 44 base64"},
+		{"up badprefix.conf", 1,
+			"badprefix.conf:5: AllowedIPs = 10.0.0.0/33: an IPv4 prefix length"},
+		{"up badendpoint.conf", 1,
+			"badendpoint.conf:5: Endpoint = nowhere: an endpoint is"},
+		{"up badport.conf", 1, "badport.conf:3: ListenPort = 99999: a port is"},
+		{"up unknown.conf", 1, "unknown.conf:3: unknown key Colour"},
+		{"up twice.conf", 1,
+			"twice.conf:8: AllowedIPs 10.0.0.0/24 already belongs to the peer of line "
+			"3 "
+			"(AllowedIPs in line 5)"},
+		{"up postup.conf", 1, "postup.conf:3: PostUp: wghub runs no commands"},
+		{"up default.conf", 1, "default.conf:5: AllowedIPs with length 0"},
+		{"up --no-tun --bogus postup.conf", 2, "there is no option --bogus"},
+		{"down", 2, "which hub?"},
+		{"down nosuch", 1, "no hub called nosuch runs here"},
+		{"down a/b*c", 1, "an interface name has"},
+		{"show nosuch", 1, "no hub called nosuch runs here"},
+		{"show nosuch --json", 1, "no hub called nosuch runs here"},
+		{"show a b", 2, "more than one name"},
+		{"show --yaml", 2, "there is no option --yaml"},
+		{"genkey now", 2, "it takes no arguments"},
+		{"genpsk now", 2, "it takes no arguments"},
+		{"pubkey " SECRET, 2, "a key given as one is seen by others"},
+		{"pubkey", 1, "not a private key"},
+	};
+
+	(void)state;
+	spill("in", "not a key\n", 0600);
+	spill("open.conf", "[Interface]\nPrivateKey = " SECRET "\n", 0644);
+	spill("badkey.conf", "[Interface]\nPrivateKey = x" SECRET "\n", 0600);
+	spill("badport.conf", "[Interface]\nPrivateKey = " SECRET "\nListenPort = 99999\n", 0600);
+	spill("unknown.conf", "[Interface]\nPrivateKey = " SECRET "\nColour = red\n", 0600);
+	spill("postup.conf", "[Interface]\nPrivateKey = " SECRET "\nPostUp = true\n", 0600);
+	spill("badprefix.conf",
+		"[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1
+		"\nAllowedIPs = 10.0.0.0/33\n",
+		0600);
+	spill("badendpoint.conf",
+		"[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1
+		"\nEndpoint = nowhere\n",
+		0600);
+	spill("default.conf",
+		"[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1
+		"\nAllowedIPs = 0.0.0.0/0\n",
+		0600);
+	spill("twice.conf",
+		"[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1
+		"\nAllowedIPs = 10.0.0.0/24\n[Peer]\nPublicKey = " KEY2
+		"\nAllowedIPs = 10.0.0.1/24\n",
+		0600);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char line[256];
+		struct run *r;
+
+		/* Sockets in the test's directory, also for root. */
+		if (!strncmp(cases[i].line, "show", 4) || !strncmp(cases[i].line, "down", 4))
+			snprintf(line, sizeof line, "%.4s --socket-dir %s/wireguard%s",
+				cases[i].line, dir, cases[i].line + 4);
+		else
+			snprintf(line, sizeof line, "%s", cases[i].line);
+		r = run(line);
+		if (r->code != cases[i].code || !strstr(r->err, cases[i].says))
+			print_error("wghub %s -> %d %s\n", cases[i].line, r->code, r->err);
+		assert_int_equal(r->code, cases[i].code);
+		assert_non_null(strstr(r->err, cases[i].says));
+		assert_string_equal(r->out, "");
+		assert_memory_equal(r->err, "wghub", 5);
+		assert_ptr_equal(strchr(r->err, '\n'), r->err + strlen(r->err) - 1);
+		assert_null(strstr(r->err, "yAnz5"));
+	}
+}
+
+static void test_bad_environment_is_said(void **state)
+{
+	static const struct {
+		const char *name, *value, *says;
+	} cases[] = {{"LOG_LEVEL", "loud", "LOG_LEVEL: one of silent"},
+		{"WG_TUN_FD", "x", "WG_TUN_FD: not the number of an open descriptor"},
+		{"WG_TUN_FD", "999", "WG_TUN_FD: not the number of an open descriptor"},
+		{"WG_UAPI_FD", "-1", "WG_UAPI_FD: not the number"}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct run *r;
+
+		setenv(cases[i].name, cases[i].value, 1);
+		r = run("wgt0");
+		unsetenv(cases[i].name);
+		assert_int_not_equal(r->code, 0);
+		assert_non_null(strstr(r->err, cases[i].says));
+	}
+}
+
+static void test_help_is_there_for_every_command(void **state)
+{
+	static const char *const commands[] = {"up", "down", "show", "genkey", "genpsk", "pubkey"};
+	struct run *r = run("--help");
+	char line[64], want[64], whole[65536];
+
+	(void)state;
+	assert_int_equal(r->code, 0);
+	strcpy(whole, r->out);
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		snprintf(want, sizeof want, "\n  %s ", commands[i]);
+		assert_non_null(strstr(whole, want));
+		snprintf(want, sizeof want, "\nUsage: wghub %s", commands[i]);
+		snprintf(line, sizeof line, "%s --help", commands[i]);
+		r = run(line);
+		assert_int_equal(r->code, 0);
+		assert_non_null(strstr(r->out, want));
+		snprintf(line, sizeof line, "help %s", commands[i]);
+		assert_int_equal(run(line)->code, 0);
+	}
+	assert_non_null(strstr(run("help run")->out, "WG_QUICK_USERSPACE_IMPLEMENTATION=wghub"));
+	assert_non_null(strstr(run("--version")->out, ", AEAD "));
+}
+
+static void test_keys_are_those_of_wireguard(void **state)
+{
+	struct run *r;
+	char key[64];
+
+	(void)state;
+	/* RFC 7748, section 6.1: Alice's private and public key. */
+	spill("in", "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n", 0600);
+	r = run("pubkey");
+	assert_int_equal(r->code, 0);
+	assert_string_equal(r->out, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\n");
+	r = run("genkey");
+	assert_int_equal(r->code, 0);
+	assert_int_equal(strlen(r->out), 45);
+	strcpy(key, r->out);
+	assert_string_not_equal(run("genkey")->out, key);
+	spill("in", key, 0600);
+	assert_int_equal(run("pubkey")->code, 0);
+	assert_int_equal(strlen(run("genpsk")->out), 45);
+}
+
+/* ---- a running hub ---- */
+
+static int connect_to(const char *name)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(addr.sun_path, sizeof addr.sun_path, "%s/wireguard/%s.sock", dir, name);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static pid_t pid_of(const char *name)
+{
+	int fd = connect_to(name);
+	struct ucred ucred;
+	socklen_t len = sizeof ucred;
+
+	assert_true(fd >= 0);
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &len), 0);
+	close(fd);
+	return ucred.pid;
+}
+
+static struct run *run_in_dir(const char *command, const char *rest)
+{
+	char line[512];
+
+	snprintf(line, sizeof line, "%s --socket-dir %s/wireguard %s", command, dir, rest);
+	return run(line);
+}
+
+static json_t *show(const char *name)
+{
+	struct run *r = run_in_dir("show --json", name);
+	json_t *all, *hub;
+
+	assert_int_equal(r->code, 0);
+	all = json_loads(r->out, 0, NULL);
+	assert_non_null(all);
+	hub = json_incref(json_object_get(all, name));
+	json_decref(all);
+	assert_non_null(hub);
+	return hub;
+}
+
+static void test_hub_goes_up_is_shown_and_goes_down(void **state)
+{
+	json_t *hub, *peer;
+	struct run *r;
+
+	(void)state;
+	spill("wgt1.conf",
+		"[Interface]\nPrivateKey = " SECRET "\nAddress = 10.9.0.1/24\nDNS = 1.1.1.1\n"
+		"# Ann's \x1b[31mprinter\n[Peer]\nPublicKey = " KEY1 "\nPresharedKey = " SECRET
+		"\nAllowedIPs = 10.9.0.2/32, fd09::2\nPersistentKeepalive = 25\n"
+		"[Peer]\nPublicKey = " KEY2 "\nEndpoint = nosuch.invalid:9\n",
+		0600);
+	r = run_in_dir("up --no-tun", "wgt1.conf");
+	assert_int_equal(r->code, 0);
+	assert_non_null(strstr(r->err, "wgt1.conf:4: DNS is ignored"));
+	hub = show("wgt1");
+	/* The public key of SECRET, as wg pubkey says. */
+	assert_string_equal(json_string_value(json_object_get(hub, "public_key")),
+		"HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=");
+	assert_true(json_integer_value(json_object_get(hub, "listen_port")) > 0);
+	assert_string_equal(json_string_value(json_array_get(json_object_get(hub, "addresses"), 0)),
+		"10.9.0.1/24");
+	/* A peer whose endpoint's name does not resolve is there. */
+	assert_int_equal(json_array_size(json_object_get(hub, "peers")), 2);
+	for (size_t i = 0; i < 2; i++) {
+		peer = json_array_get(json_object_get(hub, "peers"), i);
+		if (strcmp(json_string_value(json_object_get(peer, "public_key")), KEY1))
+			continue;
+		assert_string_equal(
+			json_string_value(json_object_get(peer, "name")), "Ann's \\x1b[31mprinter");
+		assert_true(json_is_true(json_object_get(peer, "has_preshared_key")));
+		assert_int_equal(
+			json_integer_value(json_object_get(peer, "persistent_keepalive")), 25);
+		assert_true(json_is_null(json_object_get(peer, "latest_handshake")));
+		assert_int_equal(json_array_size(json_object_get(peer, "allowed_ips")), 2);
+	}
+	json_decref(hub);
+	r = run_in_dir("show", "wgt1");
+	assert_non_null(strstr(r->out, "peer: Ann's \\x1b[31mprinter\n"));
+	assert_null(strstr(r->out, SECRET));
+	r = run_in_dir("down", "wgt1.conf");
+	assert_int_equal(r->code, 0);
+	assert_int_equal(connect_to("wgt1"), -1);
+	assert_int_equal(run_in_dir("down", "wgt1")->code, 1);
+}
+
+static void test_second_hub_of_a_name_is_refused_and_the_first_runs_on(void **state)
+{
+	struct run *r;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(run_in_dir("--no-tun", "wgt2")->code, 0);
+	pid = pid_of("wgt2");
+	r = run_in_dir("--no-tun", "wgt2");
+	assert_int_equal(r->code, 1);
+	assert_non_null(strstr(r->err, "wgt2 is already running"));
+	assert_non_null(strstr(r->err, "wghub down wgt2"));
+	assert_int_equal(pid_of("wgt2"), pid);
+	assert_int_equal(run_in_dir("down", "wgt2")->code, 0);
+}
+
+static void test_port_in_use_is_refused_by_its_number(void **state)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET};
+	socklen_t len = sizeof addr;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char text[256], want[64];
+	struct run *r;
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	snprintf(text, sizeof text, "[Interface]\nPrivateKey = " SECRET "\nListenPort = %u\n",
+		ntohs(addr.sin_port));
+	spill("wgt3.conf", text, 0600);
+	r = run_in_dir("up --no-tun", "wgt3.conf");
+	assert_int_equal(r->code, 1);
+	snprintf(want, sizeof want, "listen port %u", ntohs(addr.sin_port));
+	assert_non_null(strstr(r->err, want));
+	assert_int_equal(connect_to("wgt3"), -1);
+	close(fd);
+	assert_int_equal(run_in_dir("up --no-tun", "wgt3.conf")->code, 0);
+	assert_int_equal(run_in_dir("down", "wgt3.conf")->code, 0);
+}
+
+/* Peers of a hub, asked until there are n: a signal takes a moment. */
+static void expect_peers(const char *name, size_t n)
+{
+	size_t seen = n + 1;
+
+	for (int i = 0; i < 100 && seen != n; i++) {
+		json_t *hub = show(name);
+
+		seen = json_array_size(json_object_get(hub, "peers"));
+		json_decref(hub);
+		if (seen != n)
+			usleep(20000);
+	}
+	assert_int_equal(seen, n);
+}
+
+static void test_hangup_applies_the_file_and_a_bad_file_changes_nothing(void **state)
+{
+	static const char one[] =
+		"[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1 "\n";
+	static const char two[] = "[Interface]\nPrivateKey = " SECRET "\n[Peer]\nPublicKey = " KEY1
+				  "\n[Peer]\nPublicKey = " KEY2 "\n";
+	pid_t pid;
+
+	(void)state;
+	spill("wgt4.conf", one, 0600);
+	assert_int_equal(run_in_dir("up --no-tun", "wgt4.conf")->code, 0);
+	pid = pid_of("wgt4");
+	expect_peers("wgt4", 1);
+	spill("wgt4.conf", two, 0600);
+	kill(pid, SIGHUP);
+	expect_peers("wgt4", 2);
+	spill("wgt4.conf", "[Interface]\nPrivateKey = nonsense\n", 0600);
+	kill(pid, SIGHUP);
+	spill("in", "", 0600);
+	usleep(100000);
+	expect_peers("wgt4", 2);
+	spill("wgt4.conf", one, 0600);
+	kill(pid, SIGHUP);
+	expect_peers("wgt4", 1);
+	assert_int_equal(pid_of("wgt4"), pid);
+	assert_int_equal(run_in_dir("down", "wgt4")->code, 0);
+}
+
+/* Waits until the hub answers. */
+static void wait_until_up(const char *name)
+{
+	int fd = -1;
+
+	for (int i = 0; i < 250 && (fd = connect_to(name)) < 0; i++)
+		usleep(20000);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void test_foreground_ends_with_signals_and_leaves_nothing(void **state)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+	char line[256], path[128], err[4096];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		pid_t pid;
+
+		snprintf(line, sizeof line, "-f --no-tun --socket-dir %s/wireguard wgt5", dir);
+		pid = start(line);
+		wait_until_up("wgt5");
+		assert_int_equal(kill(pid, signals[i]), 0);
+		assert_int_equal(wait_for(pid), 0);
+		snprintf(path, sizeof path, "%s/wireguard/wgt5.sock", dir);
+		assert_int_equal(access(path, F_OK), -1);
+		slurp("err", err, sizeof err);
+		assert_non_null(strstr(err, "hub runs name=wgt5"));
+		assert_non_null(strstr(err, "hub ends name=wgt5"));
+	}
+}
+
+static void test_environment_of_wireguard_go_is_honoured(void **state)
+{
+	char line[256], path[128], text[64];
+	pid_t pid;
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/name", dir);
+	setenv("WG_PROCESS_FOREGROUND", "1", 1);
+	setenv("WG_TUN_NAME_FILE", path, 1);
+	setenv("LOG_LEVEL", "silent", 1);
+	snprintf(line, sizeof line, "--no-tun --socket-dir %s/wireguard wgt6", dir);
+	pid = start(line);
+	unsetenv("WG_PROCESS_FOREGROUND");
+	unsetenv("WG_TUN_NAME_FILE");
+	unsetenv("LOG_LEVEL");
+	wait_until_up("wgt6");
+	usleep(50000);
+	slurp("name", text, sizeof text);
+	assert_string_equal(text, "wgt6\n");
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0); /* it is the hub, not its parent */
+	kill(pid, SIGTERM);
+	assert_int_equal(wait_for(pid), 0);
+	slurp("err", text, sizeof text);
+	assert_string_equal(text, "");
+}
+
+/* wg's own protocol over the real thing. */
+static void test_socket_speaks_uapi(void **state)
+{
+	static const char request[] = "set=1\nlisten_port=x\n\nset=1\nreplace_peers=true\n\n";
+	char answer[256] = "";
+	size_t n = 0;
+	int fd;
+
+	(void)state;
+	assert_int_equal(run_in_dir("--no-tun", "wgt7")->code, 0);
+	fd = connect_to("wgt7");
+	assert_int_equal(write(fd, request, sizeof request - 1), (ssize_t)sizeof request - 1);
+	shutdown(fd, SHUT_WR);
+	for (ssize_t got; (got = read(fd, answer + n, sizeof answer - 1 - n)) > 0;)
+		n += (size_t)got;
+	assert_string_equal(answer, "errno=-22\n\nerrno=0\n\n");
+	close(fd);
+	assert_int_equal(run_in_dir("down", "wgt7")->code, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_input_is_one_line_and_an_exit_code),
+		cmocka_unit_test(test_bad_environment_is_said),
+		cmocka_unit_test(test_help_is_there_for_every_command),
+		cmocka_unit_test(test_keys_are_those_of_wireguard),
+		cmocka_unit_test(test_hub_goes_up_is_shown_and_goes_down),
+		cmocka_unit_test(test_second_hub_of_a_name_is_refused_and_the_first_runs_on),
+		cmocka_unit_test(test_port_in_use_is_refused_by_its_number),
+		cmocka_unit_test(test_hangup_applies_the_file_and_a_bad_file_changes_nothing),
+		cmocka_unit_test(test_foreground_ends_with_signals_and_leaves_nothing),
+		cmocka_unit_test(test_environment_of_wireguard_go_is_honoured),
+		cmocka_unit_test(test_socket_speaks_uapi),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
