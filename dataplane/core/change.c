@@ -304,6 +304,8 @@ static void apply_identity(struct hub *hub, const struct noise_identity *identit
 			continue;
 		keys_drop(hub, peer);
 		handshake_drop(hub, peer);
+		staged_drop(hub, peer,
+			DROP_STAGED_EXPIRED); /* no attempt is left that could send them */
 		peer->last_handshake_sent_ns = 0;
 		peer->has_static_static = peer->static_static_bad = false;
 		secret_wipe(peer->static_static, sizeof peer->static_static);
