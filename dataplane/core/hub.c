@@ -297,6 +297,13 @@ void hub_set_up(struct hub *hub, bool up, uint64_t now_ns)
 	}
 }
 
+void hub_forget_sources(struct hub *hub)
+{
+	for (uint32_t i = 0; i < hub->peers.n_slots; i++)
+		if (hub->peers.slots[i])
+			peer_endpoint_forget_source(hub->peers.slots[i]);
+}
+
 /* ---- running ---- */
 
 void hub_emit(struct hub *hub, enum wgh_event_kind kind, struct peer *peer, uint64_t now_ns)

@@ -100,6 +100,8 @@ MUST_CHECK int hub_set_mtu(struct hub *hub, uint32_t mtu_bytes);
 /* The hub's own addresses, each with the length of its network. -EINVAL, -ENOMEM: nothing changed.
  */
 MUST_CHECK int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_t n);
+/* Sockets changed: which of our addresses a peer last used says nothing any more. */
+void hub_forget_sources(struct hub *hub);
 /* Keys and peers of a change set; port and fwmark are the caller's business. All or nothing. */
 MUST_CHECK int hub_apply(
 	struct hub *hub, const struct wgh_change *change, uint64_t now_ns, struct wgh_error *error);

@@ -146,6 +146,7 @@ static void use_sockets(struct wgh_device *device, struct udp_pair **pairs)
 {
 	device_lock(device);
 	device->send_sockets = pairs ? pairs[0] : NULL;
+	hub_forget_sources(device->hub);
 	device_unlock(device);
 	for (unsigned i = 0; i < device->options.n_workers; i++)
 		carrier_adopt(&device->carriers[i], pairs ? pairs[i] : NULL);
@@ -189,6 +190,7 @@ static int go_up(struct wgh_device *device)
 	}
 	use_sockets(device, pairs);
 	device->up = true;
+	device->wanted_port = port; /* after down and up again peers find it where it was */
 	set_hub_up(device, true);
 	return 0;
 }
@@ -472,10 +474,13 @@ int wgh_device_apply(
 
 	if (err)
 		return err;
-	if (marks && !pairs && (err = set_fwmark(device, change->fwmark)) != 0) {
-		IGNORE_RESULT(set_fwmark(device, device->fwmark));
-		return fail(error, err, "fwmark: %s",
-			err == -EPERM ? "needs CAP_NET_ADMIN" : strerror(-err));
+	if (marks && !pairs) {
+		err = set_fwmark(device, change->fwmark);
+		if (err) {
+			IGNORE_RESULT(set_fwmark(device, device->fwmark));
+			return fail(error, err, "fwmark: %s",
+				err == -EPERM ? "needs CAP_NET_ADMIN" : strerror(-err));
+		}
 	}
 	if (pairs)
 		err = set_port(device, port);
@@ -495,9 +500,13 @@ int wgh_device_apply(
 	if (pairs)
 		use_sockets(device, pairs);
 	if (change->flags & WGH_HAS_LISTEN_PORT)
-		device->wanted_port = change->listen_port;
-	if (change->flags & WGH_HAS_FWMARK)
+		device->wanted_port = pairs ? port : change->listen_port;
+	if (marks) {
 		device->fwmark = change->fwmark;
+		device_lock(device);
+		hub_forget_sources(device->hub);
+		device_unlock(device);
+	}
 	device_reclaim(device);
 	protocol_wake(device);
 	return 0;

@@ -4,6 +4,7 @@
 #include "tests/lib/udp_peer.h"
 
 #include "crypto/secret.h"
+#include "io/device.h"
 #include "wghub_device.h"
 
 #include <arpa/inet.h>
@@ -233,6 +234,32 @@ static void test_device_refuses_a_taken_port_and_keeps_its_own(void **state)
 	stop(&f);
 }
 
+static void test_device_comes_up_again_on_the_same_port(void **state)
+{
+	struct fixture f;
+	uint16_t before;
+
+	(void)state;
+	start(&f, 2, 0);
+	all_ping_hub(&f);
+	before = listen_port(&f);
+	device_set_up(f.device, false);
+	assert_false(wgh_device_is_up(f.device));
+	device_set_up(f.device, true);
+	assert_true(wgh_device_is_up(f.device));
+	assert_int_equal(listen_port(&f), before);
+	for (unsigned p = 0; p < N_PEERS;
+		p++) { /* down wiped the hub's sessions: new peers, new handshakes */
+		udp_peer_fini(&f.peers[p]);
+		udp_peer_init(&f.peers[p], (uint8_t)(p + 2));
+		udp_peer_connect(&f.peers[p], &f.key, before);
+	}
+	add_peers(&f);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	stop(&f);
+}
+
 static void test_device_follows_a_peer_that_roams(void **state)
 {
 	struct fixture f;
@@ -336,6 +363,7 @@ int main(void)
 		cmocka_unit_test(test_device_forwards_without_offloads),
 		cmocka_unit_test(test_device_keeps_sessions_on_a_new_port),
 		cmocka_unit_test(test_device_refuses_a_taken_port_and_keeps_its_own),
+		cmocka_unit_test(test_device_comes_up_again_on_the_same_port),
 		cmocka_unit_test(test_device_follows_a_peer_that_roams),
 		cmocka_unit_test(test_device_survives_removing_and_adding_peers_under_traffic),
 		cmocka_unit_test(test_device_counts_what_it_forwards_and_drops),
