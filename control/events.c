@@ -41,7 +41,9 @@ void event_log(const struct wgh_event *event, struct names *names)
 		log_debug("handshake unanswered for 90 s peer=%s", peer);
 		break;
 	case WGH_EVENT_ROAMED:
-		log_info("peer roamed peer=%s endpoint=%s", peer, endpoint);
+		/* The first endpoint of a peer that calls is part of its coming up. */
+		if (names_is_up(names, &event->peer))
+			log_info("peer roamed peer=%s endpoint=%s", peer, endpoint);
 		break;
 	case WGH_EVENT_EXPIRED:
 		if (names_set_up(names, &event->peer, false))

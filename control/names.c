@@ -130,3 +130,8 @@ bool names_set_up(struct names *names, const struct wgh_public_key *peer, bool u
 	entry->up = up;
 	return true;
 }
+
+bool names_is_up(const struct names *names, const struct wgh_public_key *peer)
+{
+	return find(names, peer)->up;
+}

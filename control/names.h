@@ -18,5 +18,6 @@ MUST_CHECK int names_from_conf(struct names *names, const struct conf *conf);
 const char *names_get(void *names, const struct wgh_public_key *peer);
 /* Remembers up; true if that is news. */
 bool names_set_up(struct names *names, const struct wgh_public_key *peer, bool up);
+bool names_is_up(const struct names *names, const struct wgh_public_key *peer);
 
 #endif

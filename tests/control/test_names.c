@@ -44,7 +44,9 @@ static void test_up_is_news_once(void **state)
 
 	(void)state;
 	assert_false(names_set_up(names, &k, false));
+	assert_false(names_is_up(names, &k));
 	assert_true(names_set_up(names, &k, true));
+	assert_true(names_is_up(names, &k));
 	assert_false(names_set_up(names, &k, true));
 	assert_true(names_set_up(names, &k, false));
 	names_free(names);
