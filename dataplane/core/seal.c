@@ -29,7 +29,7 @@ static void stage_packets(struct worker *w, struct tx *tx)
 		if (worker_tell(w, EVENT_STAGE, tx->peer, 0, p->data + WGH_HEADROOM_BYTES,
 			    p->len_bytes)) {
 			owner_add(&w->stats.n_staged, 1);
-			p->verdict = DROP_N; /* not ours any more */
+			p->verdict = VERDICT_STAGED;
 		} else {
 			p->verdict = DROP_EVENT_QUEUE;
 			worker_drop_of(w, tx->peer, DROP_EVENT_QUEUE);

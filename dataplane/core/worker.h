@@ -24,6 +24,8 @@
 #define WORKER_PACKETS (PACKETS_PER_BATCH + WORKER_OWN_PACKETS)
 #define TX_MAP_ENTRIES 2048u /* a power of two, at least twice WORKER_PACKETS */
 #define NO_PACKET UINT32_MAX
+/* No drop, but nothing to send either: the control side has the packet. */
+#define VERDICT_STAGED DROP_N
 
 struct packet {
 	uint8_t *data; /* of the message: the inner packet begins WGH_HEADROOM_BYTES later */
@@ -35,7 +37,7 @@ struct packet {
 	uint32_t next; /* of the same struct tx; NO_PACKET at the end */
 	uint16_t burst; /* it came in */
 	uint8_t ecn; /* of the outer header */
-	uint8_t verdict; /* enum drop */
+	uint8_t verdict; /* enum drop, or VERDICT_STAGED */
 };
 
 /* The packets of this batch for one peer. */
