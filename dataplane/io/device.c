@@ -461,6 +461,11 @@ static int open_port(struct wgh_device *device, const struct wgh_change *change,
 	if (err == -EADDRINUSE)
 		return fail(error, err, "listen port %u: another program uses it: choose another",
 			change->listen_port);
+	if (err == -EACCES)
+		return fail(error, err,
+			"listen port %u: no permission: choose one above 1023, or give "
+			"CAP_NET_BIND_SERVICE",
+			change->listen_port);
 	return fail(error, err, "listen port %u: %s", change->listen_port, strerror(-err));
 }
 
