@@ -6,21 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-static int fail(struct wgh_error *error, int err, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static int fail(struct wgh_error *error, int err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error->text, sizeof error->text, format, args);
-	va_end(args);
-	return err;
-}
 
 static const char *why(int err)
 {
@@ -34,8 +20,8 @@ static int fail_prefix(struct wgh_error *error, int err, const char *name, const
 
 	inet_ntop(prefix->addr.family == WGH_IPV4 ? AF_INET : AF_INET6, prefix->addr.bytes, text,
 		sizeof text);
-	return fail(error, err, "%s: cannot add %s %s/%u: %s", name, what, text, prefix->bits,
-		why(err));
+	return device_fail(error, err, "%s: cannot add %s %s/%u: %s", name, what, text,
+		prefix->bits, why(err));
 }
 
 int wgh_device_configure_link(
@@ -47,13 +33,13 @@ int wgh_device_configure_link(
 	if (device->options.no_tun)
 		return 0;
 	if (device->moved)
-		return fail(error, -ENODEV,
+		return device_fail(error, -ENODEV,
 			"%s: the interface is in another network namespace: set it up there",
 			device->name);
 	if (link->mtu_bytes) {
 		err = netlink_set_mtu(nl, device->ifindex, link->mtu_bytes);
 		if (err)
-			return fail(
+			return device_fail(
 				error, err, "%s: cannot set the MTU: %s", device->name, why(err));
 	}
 	for (size_t i = 0; i < link->n_addresses; i++) {
@@ -65,15 +51,15 @@ int wgh_device_configure_link(
 	if (link->up) {
 		err = netlink_set_link(nl, device->ifindex, true);
 		if (err)
-			return fail(error, err, "%s: cannot set the interface up: %s", device->name,
-				why(err));
+			return device_fail(error, err, "%s: cannot set the interface up: %s",
+				device->name, why(err));
 	}
 	err = netlink_read(nl);
 	if (err)
-		return fail(error, err, "%s: cannot read the interface's state: %s", device->name,
-			why(err));
+		return device_fail(error, err, "%s: cannot read the interface's state: %s",
+			device->name, why(err));
 	if (link->up && !device->up)
-		return fail(error, -EADDRINUSE,
+		return device_fail(error, -EADDRINUSE,
 			"listen port %u: cannot be opened: another program uses it?",
 			device->wanted_port);
 	/* The kernel takes routes only for an interface that is up. */

@@ -18,7 +18,7 @@
 #define WORKERS_UNASKED_MAX 4
 #define WORKERS_MAX 64
 
-static int fail(struct wgh_error *error, int err, const char *format, ...)
+int device_fail(struct wgh_error *error, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -236,27 +236,28 @@ static int fail_tun(struct wgh_error *error, int err, const char *name)
 	case -ENOENT:
 	case -ENODEV:
 	case -ENXIO:
-		return fail(error, err,
+		return device_fail(error, err,
 			"%s: no /dev/net/tun here: let the container have it, or use --no-tun",
 			name);
 	case -EPERM:
 	case -EACCES:
-		return fail(error, err,
+		return device_fail(error, err,
 			"%s: no permission to make a TUN device: it needs CAP_NET_ADMIN and read "
 			"and write on /dev/net/tun, or use --no-tun",
 			name);
 	case -EBUSY:
-		return fail(error, err,
+		return device_fail(error, err,
 			"%s: an interface of that name exists and is in use: choose another name "
 			"or remove it",
 			name);
 	case -EINVAL:
-		return fail(error, err,
+		return device_fail(error, err,
 			"%s: an interface of that name exists and is no TUN device: choose another "
 			"name",
 			name);
 	default:
-		return fail(error, err, "%s: cannot open a TUN device: %s", name, strerror(-err));
+		return device_fail(
+			error, err, "%s: cannot open a TUN device: %s", name, strerror(-err));
 	}
 }
 
@@ -305,18 +306,20 @@ static int new_hub(struct wgh_device *device, struct wgh_error *error)
 	int err = hub_new(&device->hub, &options);
 
 	if (err == -ENOENT)
-		return fail(
+		return device_fail(
 			error, err, "aead: no such back end on this machine: see wghub --version");
 	if (err == -EIO)
-		return fail(error, err, "aead: the back end failed its self-test: choose another");
+		return device_fail(
+			error, err, "aead: the back end failed its self-test: choose another");
 	if (err)
-		return fail(error, err, "not enough memory to start");
+		return device_fail(error, err, "not enough memory to start");
 	for (unsigned i = 0; i < o->n_workers; i++)
 		device->carriers[i].worker = device->hub->workers[i];
 	if (o->no_tun && o->n_addresses) {
 		err = hub_set_addresses(device->hub, o->addresses, o->n_addresses);
 		if (err)
-			return fail(error, err, "address: not a valid address with prefix length");
+			return device_fail(
+				error, err, "address: not a valid address with prefix length");
 	}
 	return 0;
 }
@@ -332,23 +335,24 @@ static int start(struct wgh_device *device, struct wgh_error *error)
 
 	device->notify = calloc(1, sizeof *device->notify);
 	if (!device->notify)
-		return fail(error, -ENOMEM, "not enough memory to start");
+		return device_fail(error, -ENOMEM, "not enough memory to start");
 	uv_async_init(device->loop, device->notify, on_notify);
 	device->notify->data = device;
 	err = protocol_start(device);
 	for (unsigned i = 0; i < device->options.n_workers && !err; i++)
 		err = carrier_start(&device->carriers[i]);
 	if (err)
-		return fail(error, err, "cannot start a thread: %s", strerror(-err));
+		return device_fail(error, err, "cannot start a thread: %s", strerror(-err));
 	if (!device->options.no_tun) {
 		err = link_start(device);
 		if (err)
-			return fail(error, err, "cannot listen to rtnetlink: %s", strerror(-err));
+			return device_fail(
+				error, err, "cannot listen to rtnetlink: %s", strerror(-err));
 		return 0;
 	}
 	err = go_up(device);
 	if (err)
-		return fail(error, err, "cannot open UDP sockets: %s", strerror(-err));
+		return device_fail(error, err, "cannot open UDP sockets: %s", strerror(-err));
 	return 0;
 }
 
@@ -360,7 +364,7 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 
 	if (err || !device) {
 		free(device);
-		return fail(error, err ? err : -ENOMEM,
+		return device_fail(error, err ? err : -ENOMEM,
 			err ? "the system gives no randomness" : "not enough memory to start");
 	}
 	device->loop = loop;
@@ -378,12 +382,12 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 		device->carriers[i].device = device;
 		device->carriers[i].tun.fd = -1;
 	}
-	err = device->carriers ? 0 : fail(error, -ENOMEM, "not enough memory to start");
+	err = device->carriers ? 0 : device_fail(error, -ENOMEM, "not enough memory to start");
 	if (!err && !options->no_tun)
 		err = open_tun(device, error);
 	for (unsigned i = 0; i < device->options.n_workers && !err; i++)
 		if (new_carrier(device, &device->carriers[i]))
-			err = fail(error, -ENOMEM, "not enough memory to start");
+			err = device_fail(error, -ENOMEM, "not enough memory to start");
 	if (!err)
 		err = new_hub(device, error);
 	if (!err)
@@ -459,14 +463,15 @@ static int open_port(struct wgh_device *device, const struct wgh_change *change,
 	if (*pairs)
 		return 0;
 	if (err == -EADDRINUSE)
-		return fail(error, err, "listen port %u: another program uses it: choose another",
+		return device_fail(error, err,
+			"listen port %u: another program uses it: choose another",
 			change->listen_port);
 	if (err == -EACCES)
-		return fail(error, err,
+		return device_fail(error, err,
 			"listen port %u: no permission: choose one above 1023, or give "
 			"CAP_NET_BIND_SERVICE",
 			change->listen_port);
-	return fail(error, err, "listen port %u: %s", change->listen_port, strerror(-err));
+	return device_fail(error, err, "listen port %u: %s", change->listen_port, strerror(-err));
 }
 
 int wgh_device_apply(
@@ -483,7 +488,7 @@ int wgh_device_apply(
 		err = set_fwmark(device, change->fwmark);
 		if (err) {
 			IGNORE_RESULT(set_fwmark(device, device->fwmark));
-			return fail(error, err, "fwmark: %s",
+			return device_fail(error, err, "fwmark: %s",
 				err == -EPERM ? "needs CAP_NET_ADMIN" : strerror(-err));
 		}
 	}

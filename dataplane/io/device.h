@@ -124,6 +124,10 @@ void sockets_close(struct udp_pair **pairs, unsigned n);
 MUST_CHECK int link_start(struct wgh_device *device);
 void link_stop(struct wgh_device *device);
 
+/* Writes one line for people and returns err. error may be NULL. */
+int device_fail(struct wgh_error *error, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* device.c: main's reaction to the link. */
 void device_set_up(struct wgh_device *device, bool up);
 void device_tun_gone(struct wgh_device *device);
