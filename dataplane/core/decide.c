@@ -78,6 +78,12 @@ static void answer(struct worker *w, struct peer *sender, const struct packet *p
 
 /* ---- from peers ---- */
 
+/* What the outer header copies (RFC 6040). */
+static uint8_t inner_ecn(const struct packet *p)
+{
+	return (inner(p)[0] >> 4 == 4 ? inner(p)[1] : inner(p)[1] >> 4) & 3;
+}
+
 static void to_tun(struct worker *w, struct packet *p, const struct ip_info *info)
 {
 	w->tun_packets[w->out.n_to_tun++] =
@@ -97,10 +103,13 @@ static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const s
 	}
 	if (icmp_echo_reply(inner(p), info)) {
 		p->len_bytes = info->len_bytes;
+		p->ecn = inner_ecn(p);
 		tx_add(w, sender, idx);
 		return;
 	}
 	drop_packet(w, p, sender, DROP_NO_HOST);
+	if (info->proto == IP_PROTO_ICMP || info->proto == IP_PROTO_ICMPV6)
+		return; /* other ICMP is discarded silently: RFC 1122 3.2.2 */
 	answer(w, sender, p, info,
 		info->proto == IP_PROTO_UDP || info->proto == IP_PROTO_TCP
 			? ICMP_PORT_UNREACHABLE
@@ -133,7 +142,7 @@ static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct 
 	}
 	ip_decrement_ttl(inner(p));
 	p->len_bytes = info->len_bytes;
-	p->ecn = inner(p)[0] >> 4 == 4 ? inner(p)[1] & 3 : (inner(p)[1] >> 4) & 3;
+	p->ecn = inner_ecn(p);
 	owner_add(&w->stats.n_forwarded, 1);
 	tx_add(w, owner, idx);
 }
