@@ -134,7 +134,9 @@ hub_start() {
 	ip -n wgb-load link set "$name" up
 	ip -n "$name" link set outer up
 	[ "$label" = "${label#wghub}" ] || forward=0
-	ip netns exec "$name" sysctl -qw net.ipv4.ip_forward=$forward
+	# Peers are on one link in the kernel's eyes; it need not tell them so with each packet.
+	ip netns exec "$name" sysctl -qw net.ipv4.ip_forward=$forward \
+		net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0
 	tunnel_start "$name" "$name" 0 "${program[@]}"
 	ip -n "$name" addr add 10.77.0.1/16 dev "$name"
 	ip -n "$name" link set "$name" mtu 1420 up

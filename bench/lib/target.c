@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,6 +139,24 @@ bool target_refresh(struct target *t)
 
 		if (old ? !played_handshake(p, &t->public_key) : !played_keepalive(p))
 			return false;
+	}
+	return true;
+}
+
+bool target_segments(const struct target *t, unsigned n)
+{
+	char number[16];
+	const char *command[] = {
+		"ip", "link", "set", "dev", t->ifname, "gso_max_segs", number, NULL};
+	int status = -1;
+	pid_t pid;
+
+	snprintf(number, sizeof number, "%u", n);
+	if (posix_spawnp(&pid, "ip", NULL, NULL, (char *const *)command, environ) ||
+		waitpid(pid, &status, 0) < 0 || status) {
+		fprintf(stderr, "hub: ip link set dev %s gso_max_segs %u: no success\n", t->ifname,
+			n);
+		return false;
 	}
 	return true;
 }

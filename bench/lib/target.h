@@ -27,6 +27,11 @@ MUST_CHECK bool target_parse(struct target *t, char *text);
 MUST_CHECK bool target_configure(struct target *t, size_t n_peers);
 /* Before each load: no session gets old, every peer is alive in the hub's eyes. */
 MUST_CHECK bool target_refresh(struct target *t);
+/* How many datagrams may travel over the link to this hub as one: 1 makes the generator's kernel
+ * cut every segmented send apart on its side, as a sender's network card does, and nothing reaches
+ * the hub coalesced. It costs the generator half of what single sends do, so that the hub stays the
+ * limit. The link has the interface's name on this side too. */
+MUST_CHECK bool target_segments(const struct target *t, unsigned n);
 void target_fini(struct target *t);
 
 /* Nanoseconds of CPU that the process's threads have used, user and system, and that the core's

@@ -39,8 +39,8 @@ struct traffic {
 	uint64_t first_sequence; /* of this turn: what is below comes late from an earlier one */
 	uint64_t n_messages; /* for the choice of those to open */
 	uint8_t (*templates)[INNER_MAX_BYTES]; /* each pair's inner packet */
-	struct mmsghdr in[SLOTS], out[CHUNK_PACKETS];
-	struct iovec in_iov[SLOTS], out_iov[CHUNK_PACKETS];
+	struct mmsghdr in[SLOTS];
+	struct iovec in_iov[SLOTS];
 	_Alignas(struct cmsghdr) uint8_t control[SLOTS][CMSG_SPACE(sizeof(int))];
 	uint8_t packets[CHUNK_PACKETS * PACKET_MAX_BYTES];
 	uint8_t heads[SLOTS][HEAD_BYTES]; /* all that is read of most messages */
@@ -219,22 +219,6 @@ static bool send_segmented(int fd, uint8_t *data, uint32_t n, uint32_t packet_by
 	return true;
 }
 
-static bool send_plain(struct traffic *tr, int fd, uint8_t *data, uint32_t n, uint32_t packet_bytes)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		tr->out_iov[i] = (struct iovec){data + (size_t)i * packet_bytes, packet_bytes};
-		tr->out[i].msg_hdr = (struct msghdr){.msg_iov = &tr->out_iov[i], .msg_iovlen = 1};
-	}
-	for (uint32_t i = 0; i < n;) {
-		int k = sendmmsg(fd, &tr->out[i], n - i, 0);
-
-		if (k < 0)
-			return send_failed();
-		i += (uint32_t)k;
-	}
-	return true;
-}
-
 /* 64 packets, in bursts of the pairs in turn. */
 static bool chunk_send(
 	struct traffic *tr, struct target *t, const struct load *load, uint32_t *next_pair)
@@ -248,18 +232,14 @@ static bool chunk_send(
 	}
 	aead_seal(tr->aead, tr->jobs, CHUNK_PACKETS);
 
-	/* With one pair neighbouring single packets share a system call, not a message. */
+	/* Single packets of one pair share a system call: the link cuts them apart. */
 	uint32_t n = load->burst_packets;
 	if (n == 1 && load->n_pairs == 1)
 		n = CHUNK_PACKETS;
 	pair = *next_pair;
 	for (uint32_t i = 0; i < CHUNK_PACKETS; i += n) {
-		int fd = t->peers[2 * pair].fd;
-		uint8_t *data = tr->packets + (size_t)i * packet_bytes;
-		bool ok = load->burst_packets == 1 ? send_plain(tr, fd, data, n, packet_bytes)
-						   : send_segmented(fd, data, n, packet_bytes);
-
-		if (!ok)
+		if (!send_segmented(t->peers[2 * pair].fd, tr->packets + (size_t)i * packet_bytes,
+			    n, packet_bytes))
 			return false;
 		tr->on_the_way[pair] += n;
 		pair = (pair + 1) % load->n_pairs;
@@ -428,6 +408,26 @@ static bool sockets_empty(struct traffic *tr, struct arrival *a)
 	return true;
 }
 
+/* In the order of sending, as far as there is something; next time it starts behind that pair, so
+ * that one whose packets are lost holds up nobody. */
+static bool pairs_receive(struct traffic *tr, struct arrival *a, uint32_t *cursor, bool *any)
+{
+	for (uint32_t i = 0; i < a->load->n_pairs; i++) {
+		bool some = false;
+
+		a->pair = *cursor;
+		*cursor = (*cursor + 1) % a->load->n_pairs;
+		if (!tr->on_the_way[a->pair])
+			continue;
+		if (!pair_receive(tr, a, &some))
+			return false;
+		*any |= some;
+		if (!some)
+			break;
+	}
+	return true;
+}
+
 static uint64_t on_the_way(const struct traffic *tr)
 {
 	uint64_t n = 0;
@@ -439,46 +439,36 @@ static uint64_t on_the_way(const struct traffic *tr)
 
 static bool loop(struct traffic *tr, struct arrival *a, uint64_t duration_ns)
 {
-	uint64_t start_ns = clock_now_ns(), now_ns = start_ns, heard_ns = start_ns;
+	uint64_t start_ns = clock_now_ns(), now_ns = start_ns, heard_ns = start_ns, flying = 0;
 	uint32_t next_pair = 0, cursor = 0;
-	uint64_t flying = 0;
 
 	for (;;) {
 		bool sending = now_ns - start_ns < duration_ns;
+		bool room = flying + CHUNK_PACKETS <= a->t->window_packets;
+		uint64_t before_ns = now_ns;
 		bool any = false;
 
 		if (!sending && (!flying || now_ns - heard_ns > SILENCE_NS))
 			break;
-		if (sending && flying + CHUNK_PACKETS <= a->t->window_packets) {
+		if (sending && room) {
 			if (!chunk_send(tr, a->t, a->load, &next_pair))
 				return false;
 			a->turn->n_sent += CHUNK_PACKETS;
 		}
-		/* In the order of sending, as far as there is something; then the next pair is
-		 * looked at first, so that one whose packets are lost holds up nobody. */
-		for (uint32_t i = 0; i < a->load->n_pairs; i++) {
-			bool some = false;
-
-			a->pair = cursor;
-			cursor = (cursor + 1) % a->load->n_pairs;
-			if (!tr->on_the_way[a->pair])
-				continue;
-			if (!pair_receive(tr, a, &some))
-				return false;
-			any |= some;
-			if (!some)
-				break;
-		}
+		if (!pairs_receive(tr, a, &cursor, &any))
+			return false;
 		flying = on_the_way(tr);
 		now_ns = clock_now_ns();
 		if (any) {
 			heard_ns = now_ns;
-		} else if (now_ns - heard_ns > SILENCE_NS && sending) {
+		} else if (sending && now_ns - heard_ns > SILENCE_NS) {
 			memset(tr->on_the_way, 0, tr->n_pairs * sizeof *tr->on_the_way);
 			flying = 0;
 			heard_ns = now_ns;
-		} else {
+		} else if (!room) {
 			rest();
+			now_ns = clock_now_ns();
+			a->turn->waited_ns += now_ns - before_ns;
 		}
 	}
 	a->turn->elapsed_ns = heard_ns - start_ns;

@@ -20,7 +20,7 @@
 
 struct load {
 	const char *name;
-	uint32_t burst_packets; /* 1..64; 1 leaves as plain datagrams, more as segmented sends */
+	uint32_t burst_packets; /* 1..64, a power of two; 1 needs target_segments(t, 1) before */
 	uint32_t n_pairs; /* peer 2i sends to peer 2i + 1 */
 	uint32_t inner_bytes; /* whole IPv4 packet, 64 at least */
 };
@@ -30,6 +30,7 @@ struct turn {
 	uint64_t n_missing_counters; /* sealed by the hub, but never seen here */
 	uint64_t n_opened; /* checked byte for byte */
 	uint64_t elapsed_ns, cpu_ns, softirq_ns;
+	uint64_t waited_ns; /* the generator had nothing to do: the hub is the limit */
 };
 
 struct traffic;
