@@ -28,7 +28,8 @@ CONTROL_PKGS := jansson
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
-	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512) \
+	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) \
+	$(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512 -DHAVE_AEAD_AVX2) \
 	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)

@@ -3,8 +3,9 @@
  * Wide: up to 16 packets at a time. The 32 blocks of a pass of the cipher are the same two, four or
  * eight blocks of 16, 8 or 4 packets. The MAC has a packet in each of its 8 lanes and takes a row
  * of 4 blocks at a time with r^4 ... r. Each byte is read once: load, xor, store, hash whichever of
- * the two is ciphertext. Long: one packet. Both cipher and MAC have consecutive blocks of it in
- * their lanes.
+ * the two is ciphertext.
+ *
+ * Long: one packet. Both cipher and MAC have consecutive blocks of it in their lanes.
  *
  * Secrets: no branch and no address depends on a key or on data; lengths and counters are public.
  * All intermediate values live in the context or on the stack and are wiped at the end of a batch.
@@ -23,18 +24,6 @@
 
 #define ROW LANES_ROW_BYTES
 
-/* Cycles on Zen 5 (EPYC, 4 GHz); bench/README.md tells how they were found. */
-static const struct lanes_cost cost = {
-	.lanes_log2 = 4,
-	.one_set = 500,
-	.two_sets = 640,
-	.wide_fixed = 460,
-	.wide_row = 84,
-	.long_fixed = 140,
-	.long_row = 13,
-	.mac_lanes = 8,
-};
-
 /* ---- the context: everything secret that is not on the stack ---- */
 
 struct poly_lanes {
@@ -49,12 +38,11 @@ struct context {
 	struct chacha start;
 	vec rows[2 * LANES + 4]; /* key stream; 8 are read at a time even where 4 packets need it */
 	struct poly_lanes poly[2];
-	/* Wide: a lane without a packet works on idle[], again and again: its live is 0, else all
-	 * ones. */
-	uint8_t *data[LANES];
-	size_t live[LANES];
-	uint32_t len_bytes[LANES];
+	/* Wide: the lanes from n_packets on work on idle, again and again. */
 	vec idle[1];
+	uint8_t *data[LANES];
+	size_t n_packets;
+	uint32_t len_bytes[LANES];
 	size_t rows_used, polys_used; /* since the last wipe */
 	uint16_t order[AEAD_BATCH_MAX];
 };
@@ -78,23 +66,6 @@ INLINE void key_stream(struct context *ctx, bool two, vec counter, vec counter_2
 		chacha_32(&ctx->start, counter_2, ctx->rows);
 	else
 		chacha_16(&ctx->start, ctx->rows);
-}
-
-/* Constant time. tag is ours. */
-INLINE bool tag_matches(const uint8_t *tag, const uint8_t *received)
-{
-	__m128i diff = _mm_xor_si128(
-		_mm_loadu_si128((const __m128i *)tag), _mm_loadu_si128((const __m128i *)received));
-
-	return _mm_testz_si128(diff, diff);
-}
-
-INLINE void job_finish(struct aead_job *job, const uint8_t *tag, bool opening)
-{
-	if (opening)
-		job->ok = tag_matches(tag, job->data + job->len_bytes);
-	else
-		memcpy(job->data + job->len_bytes, tag, AEAD_TAG_BYTES);
 }
 
 /* ---- wide: a packet per lane ---- */
@@ -137,18 +108,16 @@ static void wide_start(
 		__m256i key = _mm256_loadu_si256((const __m256i *)job->key->bytes);
 
 		ctx->data[lane] = job->data;
-		ctx->live[lane] = SIZE_MAX;
 		ctx->len_bytes[lane] = job->len_bytes;
 		rows[lane] = _mm512_mask_set1_epi64(
 			_mm512_zextsi256_si512(key), 1 << 4, (long long)job->counter);
 	}
 	for (; lane < LANES; lane++) {
-		ctx->data[lane] = (uint8_t *)ctx->idle;
-		ctx->live[lane] = 0;
 		ctx->len_bytes[lane] = 0;
 		rows[lane] = lane < packets ? _mm512_setzero_si512() : rows[lane - packets];
 	}
 	transpose16(rows);
+	ctx->n_packets = n;
 	chacha_constants(&ctx->start);
 	for (int i = 0; i < 8; i++)
 		ctx->start.word[4 + i] = rows[i];
@@ -223,7 +192,8 @@ INLINE void wide_row(struct context *ctx, int group, const vec *rows, size_t off
 	UNROLL
 	for (int i = 0; i < 8; i++) {
 		int lane = 8 * group + i;
-		uint8_t *at = ctx->data[lane] + (offset & ctx->live[lane]);
+		uint8_t *at = (size_t)lane < ctx->n_packets ? ctx->data[lane] + offset
+							    : (uint8_t *)ctx->idle;
 		__mmask64 mask = ending ? row_mask(ctx->len_bytes[lane], offset) : ~0ULL;
 		vec in = ending ? _mm512_maskz_loadu_epi8(mask, at) : _mm512_loadu_si512(at);
 		vec out = _mm512_xor_si512(in, rows[lane]);
@@ -256,7 +226,8 @@ INLINE void wide_finish(struct context *ctx, int group, struct aead_job *jobs,
 	_mm512_store_si512(tags[0], _mm512_unpacklo_epi64(lo, hi)); /* lanes 0, 2, 4, 6 */
 	_mm512_store_si512(tags[4], _mm512_unpackhi_epi64(lo, hi));
 	for (size_t i = 0; i < 8 && 8 * (size_t)group + i < n; i++)
-		job_finish(&jobs[order[8 * (size_t)group + i]], tags[i / 2 + (i & 1) * 4], opening);
+		lanes_finish(
+			&jobs[order[8 * (size_t)group + i]], tags[i / 2 + (i & 1) * 4], opening);
 }
 
 INLINE void wide_rows(struct context *ctx, int groups, const vec *rows, size_t offset,
@@ -297,8 +268,9 @@ INLINE vec wide_counter(size_t first, size_t packets)
 
 /* Up to 16 packets. */
 static void wide(
-	struct context *ctx, struct aead_job *jobs, const uint16_t *order, size_t n, bool opening)
+	void *context, struct aead_job *jobs, const uint16_t *order, size_t n, bool opening)
 {
+	struct context *ctx = context;
 	void (*rows_done)(struct context *, int, const vec *, size_t, size_t) =
 		opening ? wide_rows_open : wide_rows_seal;
 	size_t packets = lanes_packets(n, LANES), set_blocks = LANES / packets;
@@ -486,8 +458,9 @@ static size_t long_xor(
 	return offset;
 }
 
-static void long_one(struct context *ctx, struct aead_job *job, bool opening)
+static void long_one(void *context, struct aead_job *job, bool opening)
 {
+	struct context *ctx = context;
 	size_t rows = lanes_rows(job), offset;
 	_Alignas(64) UNSET uint8_t key[32], tag[AEAD_TAG_BYTES];
 
@@ -505,31 +478,29 @@ static void long_one(struct context *ctx, struct aead_job *job, bool opening)
 	}
 	if (!opening)
 		long_tag(job->data, job->len_bytes, key, tag);
-	job_finish(job, tag, opening);
+	lanes_finish(job, tag, opening);
 }
 
 /* ---- the back end ---- */
 
-static __attribute__((noinline)) void deal(
-	struct context *ctx, struct aead_job *jobs, size_t n, bool opening)
-{
-	ctx->rows_used = 0;
-	ctx->polys_used = 0;
-	lanes_sort(ctx->order, jobs, n);
-	for (size_t done = 0; done < n;) {
-		const uint16_t *order = ctx->order + done;
-		size_t group_n = n - done < LANES ? n - done : LANES;
-		size_t peeled = lanes_peel(&cost, order, jobs, group_n);
+/* Cycles on Zen 5 (EPYC, 4 GHz); bench/README.md tells how they were found. */
+static const struct lanes_work work = {
+	.cost =
+		{
+			.lanes_log2 = 4,
+			.one_set = 500,
+			.two_sets = 640,
+			.wide_fixed = 460,
+			.wide_row = 84,
+			.long_fixed = 140,
+			.long_row = 13,
+			.mac_lanes = 8,
+		},
+	.wide = wide,
+	.one = long_one,
+};
 
-		for (size_t i = 0; i < peeled; i++)
-			long_one(ctx, &jobs[order[i]], opening);
-		if (peeled == 0)
-			wide(ctx, jobs, order, group_n, opening);
-		done += peeled ? peeled : group_n;
-	}
-}
-
-/* More than the frames below avx512_seal() and avx512_open(): 3.5 KiB with clang, less with gcc. */
+/* More than the frames below run(): up to 3.5 KiB with clang, less with gcc. */
 static __attribute__((noinline)) void stack_wipe(void)
 {
 	UNSET lanes_line below[64];
@@ -537,26 +508,26 @@ static __attribute__((noinline)) void stack_wipe(void)
 	lanes_wipe(below, sizeof below);
 }
 
-static void context_wipe(struct context *ctx)
+static void run(struct context *ctx, struct aead_job *jobs, size_t n, bool opening)
 {
+	ctx->rows_used = 0;
+	ctx->polys_used = 0;
+	lanes_deal(&work, ctx, ctx->order, jobs, n, opening);
 	lanes_wipe((lanes_line *)&ctx->start, sizeof ctx->start);
 	lanes_wipe((lanes_line *)ctx->rows, ctx->rows_used * sizeof ctx->rows[0]);
 	lanes_wipe((lanes_line *)ctx->poly, ctx->polys_used * sizeof ctx->poly[0]);
 	lanes_wipe((lanes_line *)ctx->idle, sizeof ctx->idle);
+	stack_wipe();
 }
 
 static void avx512_seal(void *context, struct aead_job *jobs, size_t n)
 {
-	deal(context, jobs, n, false);
-	context_wipe(context);
-	stack_wipe();
+	run(context, jobs, n, false);
 }
 
 static void avx512_open(void *context, struct aead_job *jobs, size_t n)
 {
-	deal(context, jobs, n, true);
-	context_wipe(context);
-	stack_wipe();
+	run(context, jobs, n, true);
 }
 
 static void *avx512_new(void)

@@ -1,8 +1,6 @@
 /* aead_lanes.c - see aead_lanes.h. */
 #include "crypto/aead_lanes.h"
 
-#include <string.h>
-
 #define SORT_BINS 64
 
 static uint32_t sort_bin(const struct aead_job *job)
@@ -12,7 +10,8 @@ static uint32_t sort_bin(const struct aead_job *job)
 	return rows < SORT_BINS ? SORT_BINS - 1 - rows : 0;
 }
 
-void lanes_sort(uint16_t *order, const struct aead_job *jobs, size_t n)
+/* Longest first; all beyond 4 KiB count as equal. */
+static void sort(uint16_t *order, const struct aead_job *jobs, size_t n)
 {
 	uint16_t start[SORT_BINS + 1] = {0};
 	size_t equal = 0;
@@ -51,7 +50,8 @@ static uint64_t wide_cost(const struct lanes_cost *cost, uint64_t rows, size_t n
 		cipher_cost(cost, (rows + 1) * lanes_packets(n, 1U << cost->lanes_log2));
 }
 
-size_t lanes_peel(
+/* How many of a sorted group are better done long, before the rest goes wide as one group. */
+static size_t peel(
 	const struct lanes_cost *cost, const uint16_t *order, const struct aead_job *jobs, size_t n)
 {
 	uint64_t peeled = 0, best = UINT64_MAX;
@@ -72,6 +72,27 @@ size_t lanes_peel(
 		peeled += long_cost(cost, rows);
 	}
 	return best_n;
+}
+
+void lanes_deal(const struct lanes_work *work, void *context, uint16_t *order,
+	struct aead_job *jobs, size_t n, bool opening)
+{
+	size_t lanes = (size_t)1 << work->cost.lanes_log2;
+
+	sort(order, jobs, n);
+	while (n > 0) {
+		size_t group_n = n < lanes ? n : lanes;
+		size_t done = peel(&work->cost, order, jobs, group_n);
+
+		for (size_t i = 0; i < done; i++)
+			work->one(context, &jobs[order[i]], opening);
+		if (done == 0) {
+			work->wide(context, jobs, order, group_n, opening);
+			done = group_n;
+		}
+		order += done;
+		n -= done;
+	}
 }
 
 bool lanes_cpu_avx512(void)

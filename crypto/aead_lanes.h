@@ -11,6 +11,8 @@
 #ifndef CRYPTO_AEAD_LANES_H
 #define CRYPTO_AEAD_LANES_H
 
+#include <string.h>
+
 #include "crypto/aead_backend.h"
 
 /* A row is what one ChaCha20 block covers. */
@@ -31,13 +33,17 @@ static inline uint32_t lanes_rows(const struct aead_job *job)
 	return (uint32_t)(((uint64_t)job->len_bytes + LANES_ROW_BYTES - 1) / LANES_ROW_BYTES);
 }
 
-/* order: indexes into jobs, longest first (all beyond 4 KiB count as equal). */
-void lanes_sort(uint16_t *order, const struct aead_job *jobs, size_t n);
+struct lanes_work {
+	struct lanes_cost cost;
+	/* Up to 1 << lanes_log2 packets at a time: jobs[order[0]] ... jobs[order[n - 1]]. */
+	void (*wide)(void *context, struct aead_job *jobs, const uint16_t *order, size_t n,
+		bool opening);
+	void (*one)(void *context, struct aead_job *job, bool opening);
+};
 
-/* How many of the n first of a sorted order are better done long, one by one, before the rest goes
- * wide as one group. */
-size_t lanes_peel(const struct lanes_cost *cost, const uint16_t *order, const struct aead_job *jobs,
-	size_t n);
+/* Does all jobs in the order that is cheapest, longest first. order has room for n. */
+void lanes_deal(const struct lanes_work *work, void *context, uint16_t *order,
+	struct aead_job *jobs, size_t n, bool opening);
 
 /* In a wide group of n packets each row of key stream belongs to packet row % lanes_packets(): the
  * fewer packets, the more blocks of each in a pass of the cipher. */
@@ -46,6 +52,22 @@ static inline uint32_t lanes_packets(size_t n, uint32_t lanes)
 	while (lanes > 4 && n <= lanes / 2)
 		lanes /= 2;
 	return lanes;
+}
+
+/* Writes the tag, or judges the received one in constant time. */
+static inline void lanes_finish(
+	struct aead_job *job, const uint8_t tag[AEAD_TAG_BYTES], bool opening)
+{
+	uint8_t *at = job->data + job->len_bytes;
+	uint64_t ours[2], theirs[2];
+
+	if (!opening) {
+		memcpy(at, tag, AEAD_TAG_BYTES);
+		return;
+	}
+	memcpy(ours, tag, sizeof ours);
+	memcpy(theirs, at, sizeof theirs);
+	job->ok = ((ours[0] ^ theirs[0]) | (ours[1] ^ theirs[1])) == 0;
 }
 
 /* Wipes whole cache lines: a store each, where memset() starts slowly. */

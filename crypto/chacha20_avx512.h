@@ -14,7 +14,11 @@
 #define LANES 16 /* blocks of one set */
 #define INLINE static inline __attribute__((always_inline))
 /* Written before it is read: not zeroed as -ftrivial-auto-var-init=zero has it. */
+#if __has_attribute(uninitialized)
 #define UNSET __attribute__((uninitialized))
+#else
+#define UNSET
+#endif
 #define UNROLL _Pragma("GCC unroll 16")
 /* Costs nothing; keeps the compiler from spilling half of the 32 state words in each round. */
 #define IN_REGISTER(v) __asm__("" : "+v"(v))
