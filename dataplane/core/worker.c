@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RING_BYTES (256u << 10) /* a little over HANDSHAKE_QUEUE_MESSAGES handshakes */
 #define ASK_INTERVAL_NS NS_PER_S
@@ -49,7 +50,10 @@ static void begin(struct worker *w, uint64_t now_ns)
 	w->view = atomic_load_explicit(&w->hub->view, memory_order_acquire);
 	w->now_ns = now_ns;
 	w->n_packets = w->n_jobs = w->n_tx = w->n_own = 0;
-	w->batch++;
+	if (!++w->batch) { /* wrapped: no entry may look as if it were of this batch */
+		memset(w->tx_map, 0, sizeof w->tx_map);
+		w->batch = 1;
+	}
 	w->out = (struct worker_output){.bursts = w->bursts, .to_tun = w->tun_packets};
 }
 
@@ -166,6 +170,8 @@ void worker_arm_timer(struct worker *w, struct peer *peer)
 {
 	if (!timers_must_ask(peer, w->now_ns) || relaxed_get(&peer->timer_asked))
 		return;
-	if (worker_tell(w, EVENT_ARM_TIMER, peer, 0, NULL, 0))
-		relaxed_set(&peer->timer_asked, true);
+	/* Noted first: the control side may have served it before worker_tell() returns. */
+	relaxed_set(&peer->timer_asked, true);
+	if (!worker_tell(w, EVENT_ARM_TIMER, peer, 0, NULL, 0))
+		relaxed_set(&peer->timer_asked, false);
 }
