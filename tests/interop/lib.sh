@@ -1,0 +1,275 @@
+# lib.sh - what the interoperation tests share: a small world of namespaces, the hub, stock peers.
+#
+# A script of tests/interop sources this file, defines functions test_*, and ends with
+# `run_tests "$@"`. Each test starts with an empty world in the script's sandbox and prints
+# "ok NAME" or "not ok NAME: why". Inside a test any command that fails ends it; `fail WHY` says more.
+# At its end the hubs it started get SIGTERM and must end well.
+#
+# The world: namespace "hub" has a cable to each of "p1", "p2", ...
+#   outer  hub 10.99.N.1 fd99:N::1   pN 10.99.N.2 fd99:N::2    (port 51820 at the hub)
+#   inner  hub 10.42.42.1 fd42::1    pN 10.42.42.(N+1) fd42::(N+1)
+# WGHUB names another program than ./wghub; TESTBIN another folder of test programs.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+. tests/lib/sandbox.sh
+sandbox "$@"
+[ "${1-}" != --inside ] || shift
+
+wghub=$PWD/wghub
+[ -z "${WGHUB-}" ] || wghub=$(realpath "$WGHUB")
+bin=$(realpath "${TESTBIN:-build/release/tests/interop}")
+T=/run/tmp
+TEST_SECONDS=${TEST_SECONDS:-120}
+export LC_ALL=C WG_HIDE_KEYS=never
+# A sanitizer's report ends the program, and its text is in the log that a failed test prints.
+export ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1
+export TSAN_OPTIONS=halt_on_error=0
+hub_pids=()
+
+# ---- results ----
+
+# The first reason counts: what fails afterwards is a consequence.
+fail() {
+	[ -e $T/reason ] || echo "$*" >$T/reason
+	exit 1
+}
+
+# must WHY COMMAND...
+must() {
+	local why=$1
+	shift
+	"$@" || fail "$why"
+}
+
+# must_not WHY COMMAND...
+must_not() {
+	local why=$1
+	shift
+	! "$@" || fail "$why"
+}
+
+equal() { [ "$1" = "$2" ] || fail "'$1' is not '$2'${3:+ ($3)}"; }
+
+# ---- the world ----
+
+in_ns() {
+	local ns=$1
+	shift
+	ip netns exec "$ns" "$@"
+}
+
+# inner4 N, inner6 N: of pN, 0 is the hub.
+inner4() { echo "10.42.42.$(($1 + 1))"; }
+inner6() { echo "fd42::$(($1 + 1))"; }
+
+make_key() {
+	(umask 077; wg genkey >"$T/$1.key")
+	wg pubkey <"$T/$1.key" >"$T/$1.pub"
+}
+pub() { cat "$T/$1.pub"; }
+
+new_ns() {
+	ip netns add "$1"
+	ip -n "$1" link set lo up
+}
+
+cable() {
+	ip link add "to-p$1" netns hub type veth peer name cable netns "p$1"
+	ip -n hub addr add "10.99.$1.1/24" dev "to-p$1"
+	ip -n hub addr add "fd99:$1::1/64" dev "to-p$1" nodad
+	ip -n "p$1" addr add "10.99.$1.2/24" dev cable
+	ip -n "p$1" addr add "fd99:$1::2/64" dev cable nodad
+	ip -n hub link set "to-p$1" up
+	ip -n "p$1" link set cable up
+}
+
+# world N: the hub's namespace and those of N peers, keys for all. The hub's kernel forwards nothing.
+world() {
+	local n
+	new_ns hub
+	in_ns hub sysctl -q -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+	make_key hub
+	for ((n = 1; n <= $1; n++)); do
+		new_ns "p$n"
+		cable "$n"
+		make_key "p$n"
+	done
+}
+
+# ---- the hub ----
+
+# hub_start NAME [OPTION...]: in the foreground of namespace $hub_ns, log in $T/NAME.log; pid in
+# $hub_pid.
+hub_ns=hub
+hub_start() {
+	local name=$1
+	shift
+	ip netns exec $hub_ns "$wghub" -f "$@" "$name" >"$T/$name.log" 2>&1 &
+	hub_pid=$!
+	hub_pids+=($hub_pid)
+	wait_for 20 wg show "$name" || fail "the hub does not start: $(tail -3 "$T/$name.log")"
+}
+
+# hub_set_up [NAME]: key, port, addresses, link.
+hub_set_up() {
+	local name=${1:-hub0}
+	wg set "$name" private-key $T/hub.key listen-port 51820
+	ip -n hub addr add "$(inner4 0)/24" dev "$name"
+	ip -n hub addr add "$(inner6 0)/64" dev "$name" nodad
+	ip -n hub link set "$name" up
+	wait_for 5 ip -n hub route get "$(inner4 1)"
+}
+
+# hub_add N [WG-SET-WORDS...]: pN as a peer of hub0.
+hub_add() {
+	local n=$1
+	shift
+	wg set hub0 peer "$(pub "p$n")" allowed-ips "$(inner4 "$n")/32,$(inner6 "$n")/128" "$@"
+}
+
+# hub N [OPTION...]: all of it: a hub hub0 with its N peers.
+hub() {
+	local n peers=$1
+	shift
+	hub_start hub0 "$@"
+	hub_set_up
+	for ((n = 1; n <= peers; n++)); do hub_add "$n"; done
+}
+
+# One counter of `wghub show --json`, 0 if it is not there: hub_drops hub0 no_route
+hub_drops() {
+	"$wghub" show "$1" --json | sed -n "s/.*\"$2\": *\([0-9]*\).*/\1/p" | head -1 | grep . || echo 0
+}
+
+# ---- stock peers ----
+
+# wggo N [PORT]: wireguard-go in pN, interface wgN, addresses, up; no peer yet.
+wggo() {
+	in_ns "p$1" wireguard-go "wg$1" >"$T/wg$1.log" 2>&1
+	wait_for 10 wg show "wg$1" || fail "wireguard-go does not start"
+	wg set "wg$1" private-key "$T/p$1.key" listen-port "${2:-0}"
+	ip -n "p$1" addr add "$(inner4 "$1")/24" dev "wg$1"
+	ip -n "p$1" addr add "$(inner6 "$1")/64" dev "wg$1" nodad
+	ip -n "p$1" link set "wg$1" up
+}
+
+# peer N [WG-SET-WORDS...]: the same, with the hub as its peer. Once more for the same N: the session
+# is forgotten and begins anew.
+peer() {
+	local n=$1
+	shift
+	if [ -S "/run/wireguard/wg$n.sock" ]; then
+		wg set "wg$n" peer "$(pub hub)" remove
+	else
+		wggo "$n"
+	fi
+	wg set "wg$n" peer "$(pub hub)" allowed-ips 10.42.42.0/24,fd42::/64 \
+		endpoint "10.99.$n.1:51820" "$@"
+}
+
+# Last handshake of a peer at an interface, in seconds since 1970: handshake_at hub0 p1
+handshake_at() { wg show "$1" latest-handshakes | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
+has_handshake() { [ "$(handshake_at "$1" "$2")" -gt 0 ]; }
+endpoint_of() { wg show "$1" endpoints | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
+
+# ---- traffic ----
+
+# ping_ok NS ADDRESS: an answer within five seconds (the first packets may wait for a handshake).
+ping_ok() { wait_for 10 in_ns "$1" ping -n -q -c 1 -W 2 "$2" || fail "$1 cannot ping $2"; }
+ping_once() { in_ns "$1" ping -n -q -c 1 -W 1 "$2" >/dev/null; }
+
+port=4000
+# send_tcp FROM TO ADDRESS FILE: ADDRESS is TO's. The bytes must arrive as they are.
+send_tcp() {
+	local copy=$T/received family=4
+	[ "${3//:/}" = "$3" ] || family=6
+	port=$((port + 1))
+	rm -f "$copy"
+	in_ns "$2" timeout 60 socat -u "TCP$family-LISTEN:$port" "CREATE:$copy" &
+	local receiver=$!
+	wait_for 5 listens "$2" -t $port || fail "the receiver does not listen"
+	in_ns "$1" timeout 60 socat -u "FILE:$4" "TCP$family:${3/#*:*/[$3]}:$port" ||
+		fail "TCP from $1 to $3 failed"
+	wait $receiver || fail "the receiver of $1's TCP stream failed"
+	same_file "$4" "$copy"
+}
+
+# The same with datagrams (flow.c repeats lost ones); OPTION may be gso.
+send_udp() {
+	local copy=$T/received
+	port=$((port + 1))
+	rm -f "$copy"
+	in_ns "$2" timeout 60 "$bin/flow" receive $port "$copy" &
+	local receiver=$!
+	wait_for 5 listens "$2" -u $port || fail "the receiver does not listen"
+	in_ns "$1" timeout 60 "$bin/flow" send "$3" $port "$4" ${5-} || fail "UDP from $1 to $3 failed"
+	wait $receiver || fail "the receiver of $1's datagrams failed"
+	same_file "$4" "$copy"
+}
+
+listens() { in_ns "$1" ss -Hln "$2" "sport = :$3" | grep -q .; }
+same_file() { equal "$(sha256sum <"$2")" "$(sha256sum <"$1")" "SHA-256 of what was received"; }
+# random_file NAME MIB
+random_file() { head -c $(($2 << 20)) /dev/urandom >"$T/$1"; }
+
+# ---- running ----
+
+# The hubs of a test end on request and without a complaint of a sanitizer.
+hubs_end() {
+	local pid
+	for pid in "${hub_pids[@]}"; do
+		kill -TERM "$pid" 2>/dev/null || true
+	done
+	for pid in "${hub_pids[@]}"; do
+		wait "$pid" || fail "a hub ended with code $?"
+	done
+	! grep -lE 'Sanitizer|runtime error' $T/*.log || fail "a sanitizer complains"
+}
+
+one_test() {
+	set -eE
+	trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+	"$1"
+	hubs_end
+}
+
+# Everything a test left, also when it was ended in the middle. This is process 1 of the sandbox:
+# "all" are the processes of this script.
+clean() {
+	[ $$ = 1 ] || exit 1
+	kill -KILL -1 2>/dev/null
+	wait 2>/dev/null
+	ip -all netns delete 2>/dev/null
+	rm -rf /run/wireguard/* "${T:?}"/*
+}
+
+run_tests() {
+	local name code n_failed=0
+	[ "${1-}" != --inside ] || shift
+	for name in ${*:-$(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0")}; do
+		(one_test "$name") >$T/test.out 2>&1 &
+		local test=$!
+		(
+			sleep "$TEST_SECONDS"
+			echo "it takes longer than $TEST_SECONDS s" >$T/reason
+			kill -KILL $test
+		) 2>/dev/null &
+		disown
+		wait $test
+		code=$?
+		if [ $code = 0 ]; then
+			echo "ok $name"
+		else
+			n_failed=$((n_failed + 1))
+			echo "not ok $name: $(cat $T/reason 2>/dev/null || echo "exit code $code")"
+			for log in $T/test.out $T/*.log; do
+				grep -qv '[│┌└]' "$log" || continue # wireguard-go's greeting
+				echo "# ${log##*/}:"
+				grep -v '[│┌└]' "$log" | tail -25 | sed 's/^/#   /'
+			done
+		fi
+		clean
+	done
+	[ $n_failed = 0 ]
+	exit
+}
