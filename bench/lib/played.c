@@ -72,8 +72,7 @@ void played_fini(struct played *p)
 	p->fd = -1;
 }
 
-/* TAI64N; each handshake's must be later than the one before, so the grain is fine. */
-static void timestamp_write(uint8_t out[WIRE_TIMESTAMP_BYTES])
+void played_timestamp(uint8_t out[WIRE_TIMESTAMP_BYTES])
 {
 	struct timespec t;
 	uint64_t s;
@@ -95,7 +94,7 @@ static bool initiation_send(
 	secret_random(random, sizeof random);
 	secret_random(&p->local_index, sizeof p->local_index);
 	le32_put(m.sender, p->local_index);
-	timestamp_write(timestamp);
+	played_timestamp(timestamp);
 	if (!noise_static_static(ss, &p->identity, hub) ||
 		!noise_initiation_create(state, &m, &p->identity, hub, ss, timestamp, random))
 		return complain("no handshake possible with this hub's key");

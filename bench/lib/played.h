@@ -26,6 +26,8 @@ struct played {
 };
 
 uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
+/* TAI64N; each handshake's must be later than the one before, so the grain is fine. */
+void played_timestamp(uint8_t out[WIRE_TIMESTAMP_BYTES]);
 
 /* Opens a socket that is connected to the hub, GRO on, buffers large. False: why is on stderr. */
 MUST_CHECK bool played_init(
