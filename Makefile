@@ -145,6 +145,18 @@ tsan:
 	$(MAKE) VARIANT=tsan all units
 	tests/run.sh --variant tsan units
 
+.PHONY: bench
+# Some minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
+# bench/out/ too.
+bench:
+	@tests/deps.sh demo
+	@echo "building"
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all benches
+	@mkdir -p bench/out
+	@$(B)/bench/aead
+	@$(B)/bench/core
+	@bench/run-hub.sh --json bench/out/hub.json
+
 units: $(UNIT_BINS)
 benches: $(BENCH_BINS)
 

@@ -85,8 +85,8 @@ static bool window_choose(struct traffic *tr, struct target *t, const struct loa
 	double kpps[N_WINDOWS] = {0}, best = 0;
 	struct turn u;
 
-	/* Twice, and the better one counts: whatever disturbs only makes it slower. */
-	for (size_t i = 0; i < 2 * N_WINDOWS; i++) {
+	/* Three times, and the best one counts: whatever disturbs only makes it slower. */
+	for (size_t i = 0; i < 3 * N_WINDOWS; i++) {
 		double *slot = &kpps[i % N_WINDOWS];
 
 		t->window_packets = windows[i % N_WINDOWS];
