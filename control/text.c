@@ -87,6 +87,18 @@ const char *text_prefix(struct wgh_prefix *out, const char *text, size_t n)
 	return NULL;
 }
 
+const char *text_peer_addr(struct wgh_addr *out, const char *text, size_t n)
+{
+	struct wgh_addr addr;
+
+	if (n > 3 && !memcmp(text + n - 3, "/32", 3))
+		n -= 3;
+	if (text_addr(&addr, text, n) || addr.family != WGH_IPV4)
+		return "it needs one IPv4 address, as 10.42.42.2 or 10.42.42.2/32";
+	*out = addr;
+	return NULL;
+}
+
 static bool is_link_local(const struct wgh_addr *addr)
 {
 	return addr->family == WGH_IPV6 && addr->bytes[0] == 0xfe &&
@@ -323,6 +335,19 @@ void text_escape(char *out, size_t out_size, const void *bytes, size_t n)
 		i += len;
 	}
 	out[used] = 0;
+}
+
+bool text_is_line(const char *text, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)text;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < 0x20 || p[i] == 0x7f)
+			return false;
+		if (p[i] == 0xc2 && i + 1 < n && p[i + 1] < 0xa0) /* U+0080 to U+009F */
+			return false;
+	}
+	return true;
 }
 
 void text_prefix_mask(struct wgh_prefix *prefix)

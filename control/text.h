@@ -27,6 +27,8 @@ MUST_CHECK const char *text_port(uint16_t *out, const char *text, size_t n);
 MUST_CHECK const char *text_addr(struct wgh_addr *out, const char *text, size_t n);
 /* "10.0.0.0/8"; without a length it is the one address. Host bits are kept. */
 MUST_CHECK const char *text_prefix(struct wgh_prefix *out, const char *text, size_t n);
+/* The one address of a device or client: dotted quad, "/32" may follow and nothing else. */
+MUST_CHECK const char *text_peer_addr(struct wgh_addr *out, const char *text, size_t n);
 /* "192.0.2.1:51820", "[2001:db8::1]:51820", "[fe80::1%eth0]:51820"; no names, no port 0. An
  * IPv4-mapped address becomes IPv4. */
 MUST_CHECK const char *text_endpoint(struct wgh_endpoint *out, const char *text, size_t n);
@@ -48,6 +50,9 @@ void text_from_peer(char out[TEXT_PEER_CHARS], const struct wgh_public_key *key)
  * else (control characters, broken UTF-8, direction overrides) becomes \xNN; too long ends in
  * "...". Twice is the same as once. out_size at least 4. */
 void text_escape(char *out, size_t out_size, const void *bytes, size_t n);
+
+/* Could these bytes be put on one line of text: no control characters, as far as they are UTF-8? */
+MUST_CHECK bool text_is_line(const char *text, size_t n);
 
 /* Clears the host bits, so that equal networks compare equal. */
 void text_prefix_mask(struct wgh_prefix *prefix);

@@ -234,10 +234,41 @@ static void test_escape_ends_long_text_within_its_room(void **state)
 	assert_string_equal(out, "aaaaaaaa");
 }
 
+static void test_peer_address_is_one_ipv4_address(void **state)
+{
+	static const char *const bad[] = {"", "/32", "10.0.0.2/24", "10.0.0.2/33", "10.0.0.2/032",
+		"10.0.0.2/", "10.0.0", "10.0.0.02", "10.0.0.256", "fd00::2", "fd00::2/128",
+		"(none)", "10.0.0.2 ", "0x0a.0.0.2", "10.0.0.2/32/32", "name"};
+	struct wgh_addr addr = {.family = 77};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_non_null(text_peer_addr(&addr, bad[i], strlen(bad[i])));
+	assert_int_equal(addr.family, 77);
+	assert_null(text_peer_addr(&addr, "10.0.0.2", 8));
+	assert_null(text_peer_addr(&addr, "10.0.0.3/32", 11));
+	assert_int_equal(addr.family, WGH_IPV4);
+	assert_int_equal(addr.bytes[3], 3);
+}
+
+static void test_line_has_no_control_characters(void **state)
+{
+	(void)state;
+	assert_true(text_is_line("", 0));
+	assert_true(text_is_line("b\xc3\xa4nk \xc2\xa0", 8));
+	assert_false(text_is_line("a\nb", 3));
+	assert_false(text_is_line("a\0b", 3));
+	assert_false(text_is_line("\x7f", 1));
+	assert_false(text_is_line("\x1b[2J", 4));
+	assert_false(text_is_line("\xc2\x9b", 2)); /* CSI as one character */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_number_takes_digits_only),
+		cmocka_unit_test(test_peer_address_is_one_ipv4_address),
+		cmocka_unit_test(test_line_has_no_control_characters),
 		cmocka_unit_test(test_prefix_round_trip),
 		cmocka_unit_test(test_prefix_refuses_what_is_not_exactly_one),
 		cmocka_unit_test(test_prefix_mask_clears_host_bits),
