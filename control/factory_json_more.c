@@ -1,0 +1,344 @@
+/* factory_json_more.c - the rest of factory_json.h: the device list and its pages, what errors say,
+ * and the answer that begins a device login. */
+#include "control/factory_json.h"
+
+#include "control/array.h"
+#include "control/error.h"
+#include "control/json_text.h"
+#include "control/slice.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define PAGES_MAX 10000
+#define URL_CHARS_MAX 4096
+
+/* A copy, printable and at most max_bytes long; "" for NULL. */
+static char *copy_shown(const char *text, size_t max_bytes)
+{
+	char shown[FACTORY_NAME_BYTES + 1];
+
+	if (!text)
+		text = "";
+	text_escape(shown, max_bytes < sizeof shown ? max_bytes : sizeof shown, text, strlen(text));
+	return strdup(shown);
+}
+
+/* ---- devices ---- */
+
+static void device_fini(struct factory_device *d)
+{
+	free(d->name);
+	free(d->uuid);
+	free(d->group);
+	free(d->target);
+	free(d->status);
+	free(d->last_seen);
+}
+
+static int read_device(struct factory_device *d, const json_t *item)
+{
+	/* The list has the group's name, a single device an object with it. */
+	const char *group = json_text_string(item, "device-group");
+
+	if (!group)
+		group = json_text_string(json_object_get(item, "group"), "name");
+	*d = (struct factory_device){
+		.name = copy_shown(json_text_string(item, "name"), SIZE_MAX),
+		.uuid = copy_shown(json_text_string(item, "uuid"), 64),
+		.group = copy_shown(group, SIZE_MAX),
+		.target = copy_shown(json_text_string(item, "target-name"), SIZE_MAX),
+		.status = copy_shown(json_text_string(item, "status"), 64),
+		.last_seen = copy_shown(json_text_string(item, "last-seen"), 64),
+		.up_to_date = json_is_true(json_object_get(item, "up-to-date")),
+	};
+	if (d->name && d->uuid && d->group && d->target && d->status && d->last_seen)
+		return 0;
+	device_fini(d);
+	return -ENOMEM;
+}
+
+static int add_device(struct factory_devices *devices, const json_t *item, struct notes *notes)
+{
+	void *bigger;
+	int err;
+
+	if (!json_text_string(item, "name")) {
+		notes_add(notes, "devices: an item without a name is skipped");
+		return 0;
+	}
+	if (devices->n == devices->cap) {
+		bigger = array_grow(devices->items, &devices->cap, sizeof *devices->items);
+		if (!bigger)
+			return -ENOMEM;
+		devices->items = bigger;
+	}
+	err = read_device(&devices->items[devices->n], item);
+	if (!err)
+		devices->n++;
+	return err;
+}
+
+static int add_devices(struct factory_devices *devices, const json_t *root, struct notes *notes)
+{
+	const json_t *list = json_is_array(root) ? root : json_object_get(root, "devices");
+	size_t before = devices->n;
+	int err = 0;
+
+	if (!list)
+		err = add_device(devices, root, notes);
+	for (size_t i = 0; i < json_array_size(list) && !err; i++)
+		err = add_device(devices, json_array_get(list, i), notes);
+	if (err) {
+		while (devices->n > before)
+			device_fini(&devices->items[--devices->n]);
+	}
+	return err;
+}
+
+/* NULL: it is one. */
+static const char *no_device_page(const struct factory_devices *devices, const json_t *root)
+{
+	const json_t *list = json_is_array(root) ? root : json_object_get(root, "devices");
+
+	if (!json_is_array(list) && !json_is_null(list) && !json_text_string(root, "name"))
+		return "the answer is JSON, but no list of devices";
+	if (devices->n_pages >= PAGES_MAX)
+		return "its pages have no end";
+	return json_array_size(list) > FACTORY_ITEMS_MAX - devices->n ? "there are too many" : NULL;
+}
+
+int factory_devices_add(struct factory_devices *devices, const char *body, size_t n,
+	struct notes *notes, struct wgh_error *error)
+{
+	const char *next, *why;
+	char *next_copy = NULL;
+	json_t *root;
+	int err = json_text_load(&root, body, n, JSON_NUMBERS_REAL, error);
+
+	if (err)
+		return err;
+	why = no_device_page(devices, root);
+	next = json_text_string(root, "next");
+	if (why) {
+		error_set(error, "devices: %s", why);
+		err = -EINVAL;
+	} else if ((next && !(next_copy = strdup(next))) ||
+		(err = add_devices(devices, root, notes))) {
+		error_set(error, "out of memory");
+		err = -ENOMEM;
+	}
+	if (err) {
+		free(next_copy);
+	} else {
+		free(devices->next);
+		devices->next = next_copy;
+		devices->n_pages++;
+	}
+	json_decref(root);
+	return err;
+}
+
+void factory_devices_fini(struct factory_devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		device_fini(&devices->items[i]);
+	free(devices->items);
+	free(devices->next);
+	*devices = (struct factory_devices){0};
+}
+
+/* ---- where the next page is ---- */
+
+struct url {
+	const char *scheme;
+	struct slice authority; /* without the scheme's own port */
+	size_t origin_n; /* of "scheme://authority" as it stands */
+};
+
+static bool split_url(struct url *url, const char *text)
+{
+	static const struct {
+		const char *scheme, *port;
+	} known[] = {{"https://", ":443"}, {"http://", ":80"}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		size_t n = strlen(known[i].scheme), port_n = strlen(known[i].port);
+		struct slice *a = &url->authority;
+
+		if (strncasecmp(text, known[i].scheme, n))
+			continue;
+		url->scheme = known[i].scheme;
+		*a = (struct slice){text + n, strcspn(text + n, "/?#")};
+		url->origin_n = n + a->n;
+		if (a->n > port_n && !memcmp(a->at + a->n - port_n, known[i].port, port_n))
+			a->n -= port_n;
+		return a->n > 0;
+	}
+	return false;
+}
+
+/* Nothing that an HTTP library might read in two ways. */
+static bool is_plain_url(const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n > URL_CHARS_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (text[i] <= 0x20 || text[i] >= 0x7f || text[i] == '\\')
+			return false;
+	}
+	return true;
+}
+
+int factory_next_url(char **url, const char *api_base, const char *next)
+{
+	struct url ours, theirs;
+	int n;
+
+	*url = NULL;
+	if (!is_plain_url(next) || !split_url(&ours, api_base))
+		return -EINVAL;
+	if (next[0] == '/' && next[1] != '/') {
+		n = asprintf(url, "%.*s%s", (int)ours.origin_n, api_base, next);
+		if (n < 0)
+			*url = NULL;
+		return n < 0 ? -ENOMEM : 0;
+	}
+	if (!split_url(&theirs, next))
+		return -EINVAL;
+	if (ours.scheme != theirs.scheme || ours.authority.n != theirs.authority.n ||
+		strncasecmp(ours.authority.at, theirs.authority.at, ours.authority.n))
+		return -EPERM;
+	*url = strdup(next);
+	return *url ? 0 : -ENOMEM;
+}
+
+/* ---- errors ---- */
+
+struct words {
+	char text[FACTORY_ERROR_CHARS * 2];
+	size_t n;
+};
+
+/* Blanks of all kinds become one space. */
+static void say(struct words *w, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n && w->n < sizeof w->text - 1; i++) {
+		char c = slice_is_blank(text[i]) || text[i] == '\n' ? ' ' : text[i];
+
+		if (c != ' ' || (w->n && w->text[w->n - 1] != ' '))
+			w->text[w->n++] = c;
+	}
+}
+
+static void say_part(struct words *w, const char *before, const char *text)
+{
+	if (!text)
+		return;
+	if (w->n)
+		say(w, before, strlen(before));
+	say(w, text, strlen(text));
+}
+
+static void say_errors(struct words *w, const json_t *errors)
+{
+	const char *field, *separator = ": ";
+	const json_t *value;
+
+	for (size_t i = 0; i < json_array_size(errors); i++) {
+		say_part(w, separator, json_string_value(json_array_get(errors, i)));
+		separator = "; ";
+	}
+	json_object_foreach((json_t *)errors, field, value)
+	{
+		say_part(w, separator, field);
+		say_part(w, ": ", json_string_value(value));
+		separator = "; ";
+	}
+}
+
+void factory_error_parse(struct factory_error *error, const char *body, size_t n)
+{
+	struct words w = {.n = 0};
+	struct wgh_error ignored;
+	json_t *root;
+
+	*error = (struct factory_error){{0}, {0}};
+	if (json_text_load(&root, body, n, JSON_NUMBERS_REAL, &ignored))
+		root = NULL;
+	if (json_is_object(root)) {
+		const char *code = json_text_string(root, "error");
+
+		say_part(&w, "", json_text_string(root, "msg"));
+		if (!w.n)
+			say_part(&w, "", json_text_string(root, "message"));
+		say_errors(&w, json_object_get(root, "errors"));
+		say_part(&w, ": ", code);
+		say_part(&w, ": ", json_text_string(root, "error_description"));
+		if (code)
+			text_escape(error->code, sizeof error->code, code, strlen(code));
+	}
+	json_decref(root);
+	if (!w.n)
+		say(&w, body, n);
+	text_escape(error->text, sizeof error->text, w.text, w.n);
+}
+
+/* ---- device authorization grant ---- */
+
+static unsigned clamp(double value, unsigned least, unsigned most)
+{
+	return !(value > least) ? least : value > most ? most : (unsigned)value;
+}
+
+int factory_grant_parse(
+	struct factory_grant *grant, const char *body, size_t n, struct wgh_error *error)
+{
+	struct factory_grant g = {0};
+	const char *code, *user_code, *uri;
+	json_t *root;
+	int err = json_text_load(&root, body, n, JSON_NUMBERS_REAL, error);
+
+	*grant = g;
+	if (err)
+		return err;
+	code = json_text_string(root, "device_code");
+	user_code = json_text_string(root, "user_code");
+	uri = json_text_string(root, "verification_uri");
+	if (!uri)
+		uri = json_text_string(root, "verification_url");
+	if (!code || !*code || !user_code || !*user_code || !uri) {
+		error_set(error, "the answer lacks device_code, user_code or verification_uri");
+		err = -EINVAL;
+	} else {
+		g.device_code = strdup(code);
+		g.user_code = copy_shown(user_code, 64);
+		g.verification_uri = copy_shown(uri, SIZE_MAX);
+		g.interval_s = clamp(json_text_number(root, "interval", 5), 1, 60);
+		g.expires_in_s = clamp(json_text_number(root, "expires_in", 600), 1, 3600);
+		if (!g.device_code || !g.user_code || !g.verification_uri) {
+			error_set(error, "out of memory");
+			err = -ENOMEM;
+		}
+	}
+	json_decref(root);
+	if (err)
+		factory_grant_fini(&g);
+	*grant = g;
+	return err;
+}
+
+void factory_grant_fini(struct factory_grant *grant)
+{
+	if (grant->device_code)
+		secret_wipe(grant->device_code, strlen(grant->device_code));
+	free(grant->device_code);
+	free(grant->user_code);
+	free(grant->verification_uri);
+	*grant = (struct factory_grant){0};
+}
