@@ -142,6 +142,8 @@ static void progress(const struct load *load, const char *format, ...)
 
 static bool measure(struct traffic *tr, const struct load *load)
 {
+	uint64_t n_opened[MAX_TARGETS] = {0};
+
 	progress(load, "%u bytes: looking for windows", load->inner_bytes);
 	for (size_t i = 0; i < o.n_targets; i++) {
 		if (!window_choose(tr, &o.targets[i], load))
@@ -156,9 +158,17 @@ static bool measure(struct traffic *tr, const struct load *load)
 			if (!traffic_turn(tr, &o.targets[i], load, o.turn_ns, &u))
 				return false;
 			series_add(&all[i], round, &u, load->inner_bytes);
+			n_opened[i] += u.n_opened;
 		}
 	}
 	progress(NULL, "");
+	for (size_t i = 0; i < o.n_targets; i++) {
+		if (!n_opened[i]) {
+			fprintf(stderr, "hub: %s forwards nothing that could be checked\n",
+				o.targets[i].label);
+			return false;
+		}
+	}
 	return true;
 }
 

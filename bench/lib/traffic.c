@@ -321,7 +321,6 @@ static bool message_take(struct traffic *tr, struct arrival *a, uint8_t *data, u
 		counter = le64_get(p + 8);
 		if (counter < to->n_received)
 			return wrong(a, "its counter does not rise");
-		a->turn->n_missing_counters += counter - to->n_received;
 		to->n_received = counter + 1;
 		if (whole && !segment_open(tr, a, p, bytes))
 			return false;

@@ -27,7 +27,6 @@ struct load {
 
 struct turn {
 	uint64_t n_sent, n_received;
-	uint64_t n_missing_counters; /* sealed by the hub, but never seen here */
 	uint64_t n_opened; /* checked byte for byte */
 	uint64_t elapsed_ns, cpu_ns, softirq_ns;
 	uint64_t waited_ns; /* the generator had nothing to do: the hub is the limit */
