@@ -522,7 +522,7 @@ static const struct lanes_work work = {
 /* More than the frames below run(): up to 2.7 KiB with gcc 12, 2.2 with clang 14. */
 static __attribute__((noinline)) void stack_wipe(void)
 {
-	UNSET lanes_line below[48];
+	UNSET vec below[96];
 
 	lanes_wipe(below, sizeof below);
 }
@@ -532,10 +532,10 @@ static void run(struct context *ctx, struct aead_job *jobs, size_t n, bool openi
 	ctx->rows_used = 0;
 	ctx->polys_used = 0;
 	lanes_deal(&work, ctx, ctx->order, jobs, n, opening);
-	lanes_wipe((lanes_line *)&ctx->start, sizeof ctx->start);
-	lanes_wipe((lanes_line *)ctx->rows, ctx->rows_used * sizeof ctx->rows[0]);
-	lanes_wipe((lanes_line *)ctx->poly, ctx->polys_used * sizeof ctx->poly[0]);
-	lanes_wipe((lanes_line *)&ctx->idle, sizeof ctx->idle);
+	lanes_wipe(&ctx->start, sizeof ctx->start);
+	lanes_wipe(ctx->rows, ctx->rows_used * sizeof ctx->rows[0]);
+	lanes_wipe(ctx->poly, ctx->polys_used * sizeof ctx->poly[0]);
+	lanes_wipe(&ctx->idle, sizeof ctx->idle);
 	stack_wipe();
 }
 

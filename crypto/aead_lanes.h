@@ -70,15 +70,19 @@ static inline void lanes_finish(
 	job->ok = ((ours[0] ^ theirs[0]) | (ours[1] ^ theirs[1])) == 0;
 }
 
-/* Wipes whole cache lines: a store each, where memset() starts slowly. */
-typedef long long lanes_line __attribute__((vector_size(64)));
+/* Wipes whole cache lines with the widest stores there are, where memset() starts slowly. */
+#ifdef __AVX512F__
+typedef long long lanes_vec __attribute__((vector_size(64), may_alias));
+#else
+typedef long long lanes_vec __attribute__((vector_size(32), may_alias));
+#endif
 
-static inline void lanes_wipe(lanes_line *at, size_t n_bytes)
+static inline void lanes_wipe(void *at, size_t n_bytes)
 {
-	volatile lanes_line *line = at;
+	volatile lanes_vec *v = at;
 
-	for (size_t i = 0; i < n_bytes / sizeof *line; i++)
-		line[i] = (lanes_line){0};
+	for (size_t i = 0; i < n_bytes / sizeof *v; i++)
+		v[i] = (lanes_vec){0};
 }
 
 /* Asked here, in a file compiled for every CPU, because nothing of the back ends may run before the
