@@ -1,0 +1,251 @@
+#!/bin/bash
+# run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
+# line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
+#
+#   tests/run.sh [--variant V] [SUITE...]           default: layers units fuzz interop
+#
+#   layers    tests/layers.sh
+#   units     the cmocka programs build/V/tests/*/test_*
+#   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
+#   interop   the scripts of tests/interop against build/V/wghub; needs root
+#
+# V is release unless --variant or SUITE:V says otherwise: units:asan, interop:tsan. What is not
+# built, a missing tool, and a program that ends early are failures. The scripts of interop mostly
+# wait, so up to INTEROP_JOBS (default 3) run at a time, and the one that takes minutes (rekey) begins
+# before everything else.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+INTEROP_JOBS=${INTEROP_JOBS:-3}
+UNIT_SECONDS=${UNIT_SECONDS:-600}
+variant=release
+suites=()
+n_passed=0
+n_failed=0
+n_skipped=0
+failures=()
+work=$(mktemp -d "${TMPDIR:-/tmp}/wghub-tests.XXXXXX") || exit 1
+jobs_running=()
+
+end() {
+	[ ${#jobs_running[@]} -eq 0 ] || kill "${jobs_running[@]}" 2>/dev/null
+	rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 130' INT TERM HUP
+
+# A reason of several lines is printed below the verdict.
+passed() {
+	n_passed=$((n_passed + 1))
+	echo "ok $1"
+}
+failed() {
+	n_failed=$((n_failed + 1))
+	failures+=("$1: $2")
+	echo "not ok $1: $2"
+}
+skipped() {
+	n_skipped=$((n_skipped + 1))
+	echo "skipped $1"
+}
+print_log() { [ ! -s "$1" ] || tail -60 "$1" | sed 's/^/#   /'; }
+
+# ---- suites ----
+
+run_layers() {
+	if tests/layers.sh "build/$1" >"$work/layers" 2>&1; then
+		passed "layers"
+	else
+		failed "layers" "see below"
+		print_log "$work/layers"
+	fi
+}
+
+# One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
+run_unit() {
+	local program=$1 title=$2 code n_planned=-1 n_seen=0 n_bad=0 line name
+	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$UNIT_SECONDS" "$program" >"$work/unit" 2>"$work/unit.err"
+	code=$?
+	while IFS= read -r line; do
+		name=${line#* - }
+		case $line in
+		1..*) n_planned=${line#1..} ;;
+		"ok "*)
+			passed "$title $name"
+			n_seen=$((n_seen + 1))
+			;;
+		"not ok "*"# SKIP"*)
+			skipped "$title ${line##*# SKIP }"
+			n_seen=$((n_seen + 1))
+			;;
+		"not ok "*)
+			failed "$title $name" "see below"
+			n_seen=$((n_seen + 1))
+			n_bad=$((n_bad + 1))
+			;;
+		"#"*) [ $n_bad -eq 0 ] || echo "$line" ;;
+		esac
+	done <"$work/unit"
+	if [ $code = 124 ] || [ $code = 137 ]; then
+		failed "$title" "takes longer than $UNIT_SECONDS s"
+	elif [ $n_seen != "$n_planned" ]; then
+		failed "$title" "ended with code $code after $n_seen of $n_planned tests"
+	elif [ $code != 0 ] && [ $n_bad = 0 ]; then
+		failed "$title" "all tests passed, but it ended with code $code"
+	fi
+	[ $code = 0 ] || print_log "$work/unit.err"
+}
+
+run_units() {
+	local source program suffix=
+	[ "$1" = release ] || suffix=" [$1]"
+	for source in tests/*/test_*.c; do
+		program=build/$1/${source%.c}
+		if [ -x "$program" ]; then
+			run_unit "$program" "$(basename "$(dirname "$source")")/$(basename "$program")$suffix"
+		else
+			failed "$program" "is not built"
+		fi
+	done
+}
+
+run_fuzz() {
+	local source name program
+	for source in tests/fuzz/fuzz_*.c; do
+		name=$(basename "$source" .c)
+		program=build/fuzz/tests/fuzz/$name
+		mkdir -p "$work/$name"
+		if [ ! -x "$program" ]; then
+			failed "$program" "is not built"
+		elif "$program" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 \
+			-print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
+			"$work/$name" "tests/fuzz/corpus/${name#fuzz_}" >"$work/fuzz" 2>&1; then
+			passed "fuzz/$name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$work/fuzz") inputs)"
+		else
+			failed "fuzz/$name" "the input is in build/fuzz/$name-*"
+			print_log "$work/fuzz"
+		fi
+	done
+}
+
+# ---- interop ----
+
+interop_tools() {
+	local tool n_missing=0
+	for tool in ip wg wg-quick wireguard-go ping traceroute iperf3 socat ss sysctl setpriv unshare \
+		timeout sha256sum pgrep; do
+		command -v $tool >/dev/null || {
+			failed "interop" "$tool is not installed: make deps"
+			n_missing=$((n_missing + 1))
+		}
+	done
+	[ "$(id -u)" = 0 ] || {
+		failed "interop" "needs root, for network namespaces"
+		n_missing=1
+	}
+	[ -c /dev/net/tun ] || {
+		failed "interop" "needs /dev/net/tun"
+		n_missing=1
+	}
+	[ $n_missing = 0 ]
+}
+
+# interop_begin VARIANT SCRIPT: in the background, output to a file.
+interop_begin() {
+	local name=$2
+	WGHUB=build/$1/wghub TESTBIN=build/$1/tests/interop "tests/interop/$name.sh" \
+		>"$work/interop-$1-$name" 2>&1 &
+	jobs_running+=($!)
+}
+
+interop_end() {
+	local line name suffix= n=0 file=$work/interop-$1-$2
+	[ "$1" = release ] || suffix=" [$1]"
+	while IFS= read -r line; do
+		name=${line#ok }
+		case $line in
+		"ok "*)
+			passed "interop/$2$suffix $name"
+			n=$((n + 1))
+			;;
+		"not ok "*)
+			name=${line#not ok }
+			failed "interop/$2$suffix ${name%%: *}" "${name#*: }"
+			n=$((n + 1))
+			;;
+		*) echo "$line" ;;
+		esac
+	done <"$file"
+	local n_wanted
+	n_wanted=$(grep -c '^test_[a-z0-9_]*()' "tests/interop/$2.sh")
+	[ $n = "$n_wanted" ] || failed "interop/$2$suffix" "$n of $n_wanted tests ran"
+}
+
+interop_is_built() {
+	local name
+	for name in "build/$1/wghub" "build/$1/tests/interop/flow" "build/$1/tests/interop/garbage"; do
+		[ -x "$name" ] || { failed "$name" "is not built"; return 1; }
+	done
+}
+
+run_interop() {
+	local name names=(protocol forward) next=0 # the longest first
+	[ ${#jobs_running[@]} -gt 0 ] || return # interop_early failed
+	for name in tests/interop/*.sh; do
+		name=$(basename "$name" .sh)
+		[ "$name" = lib ] || [ "$name" = rekey ] || [[ " ${names[*]} " = *" $name "* ]] || names+=("$name")
+	done
+	while [ $next -lt ${#names[@]} ]; do
+		if [ "$(jobs -rp | wc -l)" -lt "$INTEROP_JOBS" ]; then
+			interop_begin "$1" "${names[next]}"
+			next=$((next + 1))
+		else
+			wait -n
+		fi
+	done
+	wait
+	jobs_running=()
+	for name in rekey "${names[@]}"; do interop_end "$1" "$name"; done
+}
+
+# ---- all of it ----
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--variant)
+		variant=${2:?"--variant needs a value"}
+		shift
+		;;
+	layers | units | fuzz | interop | layers:* | units:* | interop:*) suites+=("$1") ;;
+	*)
+		echo "usage: tests/run.sh [--variant V] [layers|units|fuzz|interop[:VARIANT]]..." >&2
+		exit 2
+		;;
+	esac
+	shift
+done
+[ ${#suites[@]} -gt 0 ] || suites=(layers units fuzz interop)
+
+variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
+
+early=
+for suite in "${suites[@]}"; do
+	of=$(variant_of "$suite")
+	[ "${suite%%:*}" = interop ] && [ -z "$early" ] || continue
+	interop_tools && interop_is_built "$of" && early=$of && interop_begin "$of" rekey
+done
+for suite in "${suites[@]}"; do
+	of=$(variant_of "$suite")
+	echo "== ${suite%%:*} ($of)"
+	"run_${suite%%:*}" "$of"
+done
+
+if [ $n_failed -gt 0 ]; then
+	echo "== failed"
+	printf '%s\n' "${failures[@]}"
+fi
+line="$n_passed passed, $n_failed failed"
+[ $n_skipped = 0 ] || line="$line, $n_skipped skipped"
+echo "$line"
+[ $n_failed = 0 ]
