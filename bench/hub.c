@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/lib/distance.h"
 #include "bench/lib/figures.h"
 #include "bench/lib/traffic.h"
 
@@ -38,7 +39,7 @@ static const struct load patterns[] = {
 #define N_PATTERNS (sizeof patterns / sizeof patterns[0])
 
 /* Smaller ones leave the hub waiting, larger ones its cache or its queues. */
-static const uint16_t windows[] = {128, 256, 512, 1024, 2048};
+static const uint16_t windows[] = {64, 128, 256, 512, 1024, 2048};
 #define N_WINDOWS (sizeof windows / sizeof windows[0])
 
 /* One hub under one load; the arrays have an element for each round. */
@@ -56,6 +57,7 @@ struct options {
 	uint64_t turn_ns;
 	unsigned hub_core;
 	uint32_t patterns; /* bit for each */
+	double distance_ns; /* between the hubs' core and ours, before the present load */
 	FILE *json;
 };
 
@@ -149,6 +151,7 @@ static bool measure(struct traffic *tr, const struct load *load)
 		if (!window_choose(tr, &o.targets[i], load))
 			return false;
 	}
+	o.distance_ns = core_distance_ns((unsigned)sched_getcpu(), o.hub_core);
 	for (size_t round = 0; round < o.n_rounds; round++) {
 		progress(load, "%u bytes: round %zu of %zu", load->inner_bytes, round + 1,
 			o.n_rounds);
@@ -208,7 +211,7 @@ static void row_print(const struct load *load, size_t i)
 	struct figure wait = figure_of(s->wait, o.n_rounds);
 	bool limit = busy.median >= HUB_BUSY_MIN && wait.median >= LOAD_WAIT_MIN;
 
-	printf("%5u  %-28s", load->inner_bytes, o.targets[i].label);
+	printf("%5u %5.0f  %-28s", load->inner_bytes, o.distance_ns, o.targets[i].label);
 	figure_print(figure_of(s->kpps, o.n_rounds), 19, 0);
 	printf(" %6.2f", figure_of(s->gbit, o.n_rounds).median);
 	printf(" %6.3f", lost.median);
@@ -227,9 +230,9 @@ static void row_json(const struct load *load, size_t i)
 
 	fprintf(o.json,
 		"%s\n  {\"load\": \"%s\", \"burst\": %u, \"pairs\": %u, \"inner_bytes\": %u, "
-		"\"hub\": \"%s\", \"window\": %u, ",
+		"\"core_distance_ns\": %.0f, \"hub\": \"%s\", \"window\": %u, ",
 		json_begun ? "," : "", load->name, load->burst_packets, load->n_pairs,
-		load->inner_bytes, o.targets[i].label, o.targets[i].window_packets);
+		load->inner_bytes, o.distance_ns, o.targets[i].label, o.targets[i].window_packets);
 	json_begun = true;
 	figure_json(o.json, "kpps", figure_of(s->kpps, o.n_rounds));
 	fprintf(o.json, ", ");
@@ -255,9 +258,9 @@ static bool pattern_run(struct traffic *tr, const struct load *pattern)
 {
 	struct load load = *pattern;
 
-	printf("\n%s\n%5s  %-28s %-19s %6s %6s %-19s %4s %5s %-19s %s\n", load.name, "bytes", "hub",
-		"kpps", "Gbit/s", "loss %", "CPU us", "busy", "wait", "ratio of kpps",
-		"ratio of CPU");
+	printf("\n%s\n%5s %5s  %-28s %-19s %6s %6s %-19s %4s %5s %-19s %s\n", load.name, "bytes",
+		"apart", "hub", "kpps", "Gbit/s", "loss %", "CPU us", "busy", "wait",
+		"ratio of kpps", "ratio of CPU");
 	for (size_t i = 0; i < o.n_targets; i++) {
 		progress(&load, "shaking hands with %s", o.targets[i].label);
 		if (!target_segments(&o.targets[i], load.burst_packets == 1 ? 1 : SEGMENTS_ANY) ||
@@ -408,7 +411,10 @@ int main(int argc, char **argv)
 		if (o.patterns & 1u << i)
 			ok = pattern_run(tr, &patterns[i]);
 	}
-	printf("\nbusy: of the hub's core; wait: how much of its time the generator waited for the "
+	printf("\napart: nanoseconds from the hub's core to the generator's, which matter for "
+	       "short "
+	       "bursts.\nbusy: of the hub's core; wait: how much of its time the generator waited "
+	       "for the "
 	       "hub.\n* The hub was not busy, or the generator never waited: the generator is the "
 	       "limit.\n  Then the ratio of CPU counts, and is itself too low.\n");
 	if (o.json) {
