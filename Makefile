@@ -5,13 +5,15 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := 0.1.0
 
-# VARIANT=asan|tsan|clang builds everything again, instrumented or with the other compiler, in a folder
-# of its own.
+# VARIANT=asan|tsan|clang|fuzz builds everything again, instrumented or with the other compiler, in a
+# folder of its own.
 VARIANT ?= release
 # V=1 shows the commands.
 Q := $(if $(V),,@)
-CC := $(if $(filter clang,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
+CC := $(if $(filter clang fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 B := build/$(VARIANT)
+# A build within a goal, in a make that sees what the goal has installed meanwhile.
+BUILD = $(MAKE) --no-print-directory -j$(shell nproc)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla \
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
@@ -22,6 +24,7 @@ OPT_release := -O2 $(HARDEN)
 OPT_clang := $(OPT_release)
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
+OPT_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
 CONTROL_PKGS := jansson
@@ -47,6 +50,7 @@ CLI     := $(wildcard control/cli/*.c)
 TESTLIB := $(wildcard tests/lib/*.c)
 UNIT    := $(wildcard tests/crypto/test_*.c tests/core/test_*.c tests/io/test_*.c \
 	tests/control/test_*.c tests/sim/test_*.c)
+TOOLS   := $(wildcard tests/interop/*.c tests/demo/*.c)
 FUZZ    := $(wildcard tests/fuzz/fuzz_*.c)
 BENCH   := $(wildcard bench/*.c)
 BENCHLIB := $(wildcard bench/lib/*.c)
@@ -55,7 +59,8 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 LIB_OBJS := $(call obj,$(CRYPTO) $(CORE) $(IO))
 CONTROL_OBJS := $(call obj,$(CONTROL))
 CLI_OBJS := $(call obj,$(CLI))
-UNIT_BINS := $(patsubst %.c,$(B)/%,$(UNIT))
+UNIT_BINS := $(patsubst %.c,$(B)/%,$(UNIT) $(TOOLS))
+FUZZ_BINS := $(patsubst %.c,$(B)/%,$(FUZZ))
 BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH))
 
 .DELETE_ON_ERROR:
@@ -97,6 +102,18 @@ $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghu
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
 
+# A fuzz target: with libFuzzer's main() in build/fuzz, else with one that replays files.
+ifeq ($(VARIANT),fuzz)
+FUZZ_MAIN := -fsanitize=fuzzer
+else
+FUZZ_MAIN := $(B)/tests/fuzz/replay_main.o
+endif
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay_main.o $(call obj,$(TESTLIB)) \
+		$(CONTROL_OBJS) $(B)/libwghub.a
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %/replay_main.o,$(filter %.o,$^)) $(FUZZ_MAIN) \
+		$(filter %.a,$^) -lcmocka $(CONTROL_LIBS) $(LDLIBS)
+
 # Programs that the demonstration and the interoperation tests start.
 $(B)/tests/demo/%: $(B)/tests/demo/%.o $(B)/libwghub.a
 	@echo "ld $@"
@@ -119,31 +136,46 @@ $(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/libwghub.a
 demo:
 	@tests/deps.sh demo
 	@echo "building wghub"
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all $(B)/tests/demo/peer
+	@$(BUILD) -s all $(B)/tests/demo/peer
 	@tests/demo/demo.sh
 
 deps:
 	@tests/deps.sh check
 
 .PHONY: check asan tsan compilers
-# Everything, as CI runs it: both compilers without a warning, layers, unit tests, fuzz targets, interoperation, and the
-# tests again under the sanitizers.
-check: deps
-	$(MAKE) compilers
-	tests/run.sh
+# Everything, as CI runs it: both compilers without a warning, then layers, unit tests, fuzz targets and real peers, and
+# the tests again under the sanitizers: addresses and undefined behaviour for all, threads for what has some.
+check:
+	@tests/deps.sh check
+	@$(MAKE) --no-print-directory compilers
+	@$(BUILD) VARIANT=fuzz fuzzers
+	@$(BUILD) VARIANT=asan all units
+	@$(BUILD) VARIANT=tsan all units
+	@tests/run.sh layers units fuzz units:asan units:tsan interop
 
 compilers:
-	$(MAKE) WERROR=1 VARIANT=release all units benches
-	$(MAKE) WERROR=1 VARIANT=clang all units benches
+	@$(BUILD) WERROR=1 VARIANT=release all units benches
+	@$(BUILD) WERROR=1 VARIANT=clang all units benches
 
-# The unit tests and simulations, and the program itself, instrumented.
+# The unit tests, simulations and real peers against an instrumented hub.
 asan:
-	$(MAKE) VARIANT=asan all units
-	tests/run.sh --variant asan units
+	@$(BUILD) VARIANT=asan all units
+	@tests/run.sh units:asan interop:asan
 
 tsan:
-	$(MAKE) VARIANT=tsan all units
-	tests/run.sh --variant tsan units
+	@$(BUILD) VARIANT=tsan all units
+	@tests/run.sh units:tsan interop:tsan
+
+.PHONY: layers fuzz fuzzers
+# Who includes what, and what the core calls; needs objects to look at.
+layers: $(B)/libwghub.a
+	@CC=$(CC) tests/layers.sh $(B)
+
+# Each target for FUZZ_SECONDS, from the corpus in tests/fuzz/corpus; check takes 5.
+fuzz:
+	@tests/deps.sh check
+	@$(BUILD) VARIANT=fuzz fuzzers
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/run.sh fuzz
 
 .PHONY: bench
 # Some minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
@@ -151,13 +183,14 @@ tsan:
 bench:
 	@tests/deps.sh demo
 	@echo "building"
-	@$(MAKE) --no-print-directory -s -j$$(nproc) all benches
+	@$(BUILD) -s all benches
 	@mkdir -p bench/out
 	@$(B)/bench/aead
 	@$(B)/bench/core
 	@bench/run-hub.sh --json bench/out/hub.json
 
 units: $(UNIT_BINS)
+fuzzers: $(FUZZ_BINS)
 benches: $(BENCH_BINS)
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -64,13 +64,13 @@ run_layers() {
 
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
 run_unit() {
-	local program=$1 title=$2 code n_planned=-1 n_seen=0 n_bad=0 line name
+	local program=$1 title=$2 code n_planned=0 n_seen=0 n_bad=0 line name
 	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$UNIT_SECONDS" "$program" >"$work/unit" 2>"$work/unit.err"
 	code=$?
 	while IFS= read -r line; do
 		name=${line#* - }
 		case $line in
-		1..*) n_planned=${line#1..} ;;
+		1..*) n_planned=$((n_planned + ${line#1..})) ;; # one for each group
 		"ok "*)
 			passed "$title $name"
 			n_seen=$((n_seen + 1))
@@ -89,7 +89,7 @@ run_unit() {
 	done <"$work/unit"
 	if [ $code = 124 ] || [ $code = 137 ]; then
 		failed "$title" "takes longer than $UNIT_SECONDS s"
-	elif [ $n_seen != "$n_planned" ]; then
+	elif [ $n_seen != "$n_planned" ] || [ $n_seen = 0 ]; then
 		failed "$title" "ended with code $code after $n_seen of $n_planned tests"
 	elif [ $code != 0 ] && [ $n_bad = 0 ]; then
 		failed "$title" "all tests passed, but it ended with code $code"
