@@ -134,7 +134,7 @@ MUST_CHECK int wanted_to_state(
 struct vanish_guard {
 	bool armed;
 	double since_s;
-	uint8_t set[32]; /* hash of what that answer wanted */
+	uint64_t seed, set; /* what that answer wanted, as a sum of hashes */
 };
 
 /* False: keep what there is and ask again in an interval. now_s: any clock that only goes forward.
