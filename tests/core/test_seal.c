@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto/aead.h"
 #include "tests/lib/fixture.h"
 
 static struct fixture f;
@@ -110,12 +109,7 @@ static void test_seal_does_not_pad_beyond_the_room_of_a_forwarded_packet(void **
 	(void)state;
 	remote_connect(&f, &a);
 	remote_connect(&f, &b);
-	memset(buffer, 0, 105);
-	memcpy(buffer + 16, p.data, 41);
-	le32_put(buffer, WIRE_DATA);
-	le32_put(buffer + 4, b.remote_index);
-	le64_put(buffer + 8, b.counter);
-	aead_seal_one(buffer + 16, buffer + 16, 41, NULL, 0, &b.keys.send, b.counter++);
+	assert_int_equal(remote_seal_unpadded(&b, buffer, p.data, 41), 73);
 	memset(buffer + 73, 0x55, 32);
 	memcpy(neighbour, buffer + 73, 32);
 	out = worker_input_udp(f.worker, &burst, 1, f.now_ns);

@@ -397,20 +397,30 @@ void remote_connect_from_hub(struct fixture *f, struct remote *r)
 	fixture_forget(f);
 }
 
-uint32_t remote_seal(struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes)
+static uint32_t seal(struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes,
+	uint32_t padded_bytes)
 {
 	struct wire_data *msg = (struct wire_data *)out;
-	uint32_t padded = (len_bytes + 15) & ~15u;
 
-	memset(out, 0, sizeof *msg + padded);
+	memset(out, 0, sizeof *msg + padded_bytes);
 	if (len_bytes)
 		memcpy(out + sizeof *msg, inner, len_bytes);
 	le32_put(msg->type, WIRE_DATA);
 	le32_put(msg->receiver, r->remote_index);
 	le64_put(msg->counter, r->counter);
-	aead_seal_one(
-		out + sizeof *msg, out + sizeof *msg, padded, NULL, 0, &r->keys.send, r->counter++);
-	return padded + (uint32_t)WIRE_DATA_MIN_BYTES;
+	aead_seal_one(out + sizeof *msg, out + sizeof *msg, padded_bytes, NULL, 0, &r->keys.send,
+		r->counter++);
+	return padded_bytes + (uint32_t)WIRE_DATA_MIN_BYTES;
+}
+
+uint32_t remote_seal(struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes)
+{
+	return seal(r, out, inner, len_bytes, (len_bytes + 15) & ~15u);
+}
+
+uint32_t remote_seal_unpadded(struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes)
+{
+	return seal(r, out, inner, len_bytes, len_bytes);
 }
 
 void remote_send(struct fixture *f, struct remote *r, const void *inner, uint32_t len_bytes)

@@ -114,6 +114,9 @@ void remote_connect(struct fixture *f, struct remote *r);
 void remote_connect_from_hub(struct fixture *f, struct remote *r);
 /* A transport message, padded to 16; out has room for len_bytes + 47. Returns its length. */
 uint32_t remote_seal(struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes);
+/* The same as it is, as a peer does that does not pad. */
+uint32_t remote_seal_unpadded(
+	struct remote *r, uint8_t *out, const void *inner, uint32_t len_bytes);
 /* Seals and hands in. */
 void remote_send(struct fixture *f, struct remote *r, const void *inner, uint32_t len_bytes);
 /* Opens what the hub sent; the plaintext with its padding. -1: not for this remote, or not right.
