@@ -91,38 +91,37 @@ class Api:
 
     # ---- API ----
 
-    def authorize(self, request, scope):
+    def identify(self, request):
         form, access = self.oauth.identify(request.headers)
         if not access or not access.usable() or form not in FORMS[self.settings["auth"]]:
             raise Refused(401, "Invalid or expired token")
-        if scope:
-            whole = self.store.factory + ":" + scope
-            if not access.allows(whole, self.settings["update_implies_read"]):
-                raise Refused(403, "Missing scope: " + whole)
+        return access
+
+    def require(self, access, scope):
+        whole = self.store.factory + ":" + scope
+        if not access.allows(whole, self.settings["update_implies_read"]):
+            raise Refused(403, "Missing scope: " + whole)
 
     def ota(self, request):
-        method, path = request.method, request.path
-        scope = "devices:read" if method == "GET" else "devices:read-update"
-        if path == "/ota/factories/" and method == "GET":
-            self.authorize(request, None)
+        access = self.identify(request)
+        if request.path == "/ota/factories/" and request.method == "GET":
             return Answer(200, [{"name": self.store.factory, "reposerver-id": "7e57"}])
-        self.authorize(request, scope)
-        match = re.fullmatch(r"/ota/factories/([^/]+)/(.*)", path)
-        if match:
-            if match[1] != self.store.factory:
-                raise Refused(404, "Not found: factory " + match[1])
-            return self.factory(request, match[2])
-        match = re.fullmatch(r"/ota/devices/(?:([^/]+)/(.*))?", path)
-        if not match:
+        factory = re.fullmatch(r"/ota/factories/([^/]+)/(.*)", request.path)
+        devices = re.fullmatch(r"/ota/devices/(?:([^/]+)/(.*))?", request.path)
+        if not factory and not devices:
             raise Refused(404, "Not found")
-        if request.query.get("factory") != self.store.factory:
+        if (factory[1] if factory else request.query.get("factory")) != self.store.factory:
             raise Refused(404, "Not found: factory")
-        if match[1] is None:
+        self.require(access, "devices:read" if request.method == "GET" else "devices:read-update")
+        if factory:
+            return self.factory(request, factory[2])
+        name, rest = devices.groups()
+        if name is None:
             return self.device_list(request)
-        device = self.store.device(match[1], request.query.get("by-uuid") == "1")
-        if not match[2] and method == "GET":
+        device = self.store.device(name, request.query.get("by-uuid") == "1")
+        if not rest and request.method == "GET":
             return Answer(200, device.shown(self.store.factory))
-        return self.config(request, device.log, match[2])
+        return self.config(request, device.log, rest)
 
     def factory(self, request, rest):
         if rest == "wireguard-ips/" and request.method == "GET":
@@ -165,13 +164,14 @@ class Api:
     # ---- device gateway ----
 
     def gateway(self, request):
-        """Only by the socket: there the path says who the device is, in place of its certificate."""
+        """Only by the socket. The path says who the device is, in place of its certificate."""
         match = re.fullmatch(r"/_gateway/([^/]+)/config", request.path)
         if not match or request.listener != "unix":
             raise Refused(404, "Not found")
+        device = self.store.by_uuid.get(match[1]) or self.store.device(match[1])
         if request.method == "GET":
-            merged = self.store.gateway_read(match[1])
+            merged = self.store.gateway_read(device)
             return Answer(200, merged) if merged else Answer(204)
         if request.method != "PATCH":
             raise Refused(405, "Method not allowed")
-        return Answer(201, self.store.device(match[1]).log.change(request.json(), True))
+        return Answer(201, device.log.change(request.json(), True))

@@ -205,9 +205,8 @@ class Store:
                 wanted.sort(key=lambda d: getattr(d, noun), reverse=key.startswith("-"))
         return wanted
 
-    def gateway_read(self, name):
+    def gateway_read(self, device):
         """What the device gateway answers: factory and device files in one map, capitalised."""
-        device = self.device(name)
         device.last_seen = now_zoned()
         if device.log.elements:
             device.log.elements[0]["applied-at"] = device.last_seen
@@ -221,7 +220,7 @@ class Store:
 
 
 def page_cut(items, query, max_items):
-    """One page of a list: its items, page, pages, limit. max_items below the client's limit wins."""
+    """One page of a list: its items, page, pages, limit. The smaller of limit and max_items counts."""
     try:
         limit, page = int(query.get("limit", "500")), int(query.get("page", "1"))
     except ValueError:
