@@ -361,8 +361,11 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 			handshake_want(hub, peer, now_ns, wall_ns);
 		break;
 	case EVENT_ARM_TIMER:
+		/* It is active: what it asked for may be answered already, and the next packet
+		 * would ask again. */
 		relaxed_set(&peer->timer_asked, false);
-		hub_arm(hub, peer);
+		if (hub->up)
+			timer_arm_within(&hub->timers, peer, now_ns + KEEPALIVE_TIMEOUT_NS);
 		break;
 	case EVENT_STAGE:
 		stage_packet(hub, peer, bytes, len_bytes, now_ns, wall_ns);

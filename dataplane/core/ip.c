@@ -198,9 +198,18 @@ enum drop ip_parse(struct ip_info *info, const uint8_t *packet, uint32_t len_byt
 
 bool ip_header_checksum_ok(const uint8_t *packet)
 {
+	uint32_t word;
+	uint64_t sum = 0;
+
 	if (packet[0] >> 4 != 4)
 		return true;
-	return ip_checksum_finish(ip_checksum_add(0, packet, (packet[0] & 0xfu) * 4)) == 0;
+	/* Five words for almost every packet: too few for what ip_checksum_add() does for payloads.
+	 */
+	for (unsigned at = 0, end = (packet[0] & 0xfu) * 4; at < end; at += 4) {
+		memcpy(&word, packet + at, sizeof word);
+		sum += word;
+	}
+	return ip_checksum_finish(sum) == 0;
 }
 
 /* ---- addresses ---- */
@@ -360,29 +369,42 @@ void ip_ecn_decapsulate(uint8_t *packet, uint8_t outer_ecn)
 /* ---- the internet checksum (RFC 1071): any word size does, and the byte order of the machine ----
  */
 
+/* Half sums of 32-bit words cannot overflow 64 bits. Vectors of 16 bytes, because every CPU we know
+ * holds them in registers: with wider ones gcc keeps the sums in memory, which takes four times as
+ * long. */
 uint64_t ip_checksum_add(uint64_t sum, const void *data, uint32_t len_bytes)
 {
-	typedef uint64_t lanes __attribute__((vector_size(32)));
+	typedef uint64_t lanes __attribute__((vector_size(16)));
 	const uint8_t *p = data;
-	lanes low = {0}, high = {0};
-	uint64_t word;
+	lanes low = {0}, high = {0}, low2 = {0}, high2 = {0};
+	uint32_t four;
+	uint16_t two;
 
-	for (; len_bytes >= sizeof low; len_bytes -= sizeof low, p += sizeof low) {
-		lanes words;
+	for (; len_bytes >= 32; len_bytes -= 32, p += 32) {
+		lanes words, words2;
 		memcpy(&words, p, sizeof words);
+		memcpy(&words2, p + 16, sizeof words2);
 		low += words & 0xffffffff;
 		high += words >> 32;
+		low2 += words2 & 0xffffffff;
+		high2 += words2 >> 32;
 	}
-	low += high;
-	for (unsigned i = 0; i < 4; i++)
-		sum += (low[i] & 0xffffffff) + (low[i] >> 32);
-	for (; len_bytes >= 8; len_bytes -= 8, p += 8) {
-		memcpy(&word, p, 8);
-		sum += (word & 0xffffffff) + (word >> 32);
+	low += high + low2 + high2;
+	sum += low[0] + low[1];
+	for (; len_bytes >= 4; len_bytes -= 4, p += 4) {
+		memcpy(&four, p, sizeof four);
+		sum += four;
 	}
-	word = 0;
-	memcpy(&word, p, len_bytes);
-	sum += (word & 0xffffffff) + (word >> 32);
+	if (len_bytes >= 2) {
+		memcpy(&two, p, sizeof two);
+		sum += two;
+		p += 2;
+	}
+	if (len_bytes & 1) {
+		two = 0;
+		memcpy(&two, p, 1);
+		sum += two;
+	}
 	return (sum & 0xffffffff) + (sum >> 32);
 }
 

@@ -97,7 +97,12 @@ static void sift(struct timer_heap *heap, uint32_t pos, struct peer *peer)
 
 void timer_arm(struct timer_heap *heap, struct peer *peer)
 {
-	uint64_t next = timers_next(peer);
+	timer_arm_within(heap, peer, TIME_NEVER);
+}
+
+void timer_arm_within(struct timer_heap *heap, struct peer *peer, uint64_t latest_ns)
+{
+	uint64_t next = time_earlier(timers_next(peer), latest_ns);
 
 	if (next == TIME_NEVER) {
 		timer_disarm(heap, peer);

@@ -71,6 +71,8 @@ MUST_CHECK int timer_heap_reserve(struct timer_heap *heap, uint32_t n);
 /* Puts the peer where timers_next() says, or takes it out if that is TIME_NEVER. Cost: log of the
  * armed peers. */
 void timer_arm(struct timer_heap *heap, struct peer *peer);
+/* The same, but at latest_ns at the latest, whether anything is due then or not. */
+void timer_arm_within(struct timer_heap *heap, struct peer *peer, uint64_t latest_ns);
 void timer_disarm(struct timer_heap *heap, struct peer *peer);
 uint64_t timer_heap_next(const struct timer_heap *heap);
 /* A peer whose deadline has come, NULL if none; arm or disarm it before the next call. */

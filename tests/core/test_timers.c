@@ -608,6 +608,7 @@ static void test_timer_packet_asks_only_if_the_deadline_is_far(void **state)
 
 	(void)state;
 	remote_connect(&f, &r);
+	fixture_advance(&f, 30 * S); /* long silent: only the wiping is still to come */
 	assert_true(relaxed_get(&peer()->timer_armed_ns) > f.now_ns + 10 * S);
 	n = remote_seal(&r, message, p.data, p.len_bytes);
 	fixture_udp_only(&f, &r.endpoint, message, n);
@@ -621,6 +622,26 @@ static void test_timer_packet_asks_only_if_the_deadline_is_far(void **state)
 	n = remote_seal(&r, message, p.data, p.len_bytes);
 	fixture_udp_only(&f, &r.endpoint, message, n);
 	assert_int_equal(ring_count(&f.worker->events), 0);
+}
+
+/* Packets both ways put off and bring back the same deadlines all the time: that is no news. */
+static void test_timer_of_a_busy_peer_is_asked_for_seldom(void **state)
+{
+	struct inner p = inner4(1, 254, 20);
+	uint8_t message[128];
+	uint32_t before, n;
+
+	(void)state;
+	remote_connect(&f, &r);
+	fixture_advance(&f, 30 * S);
+	before = relaxed_get(&f.worker->events.n_written);
+	for (int i = 0; i < 2000; i++) {
+		n = remote_seal(&r, message, p.data, p.len_bytes);
+		fixture_udp_only(&f, &r.endpoint, message, n);
+		host_sends(); /* an answer, before the control side has a look */
+		fixture_advance(&f, 2 * NS_PER_MS);
+	}
+	assert_in_range(relaxed_get(&f.worker->events.n_written) - before, 1, 2);
 }
 
 /* Whatever comes while the deadline is near is found by that deadline: still to the nanosecond. */
@@ -709,6 +730,7 @@ int main(void)
 		TEST(test_timer_wipe_also_after_a_handshake_given_up),
 		TEST(test_timer_packet_moves_nothing_in_the_heap),
 		TEST(test_timer_packet_asks_only_if_the_deadline_is_far),
+		TEST(test_timer_of_a_busy_peer_is_asked_for_seldom),
 		TEST(test_timer_set_while_another_is_near_fires_on_time),
 		TEST(test_timer_of_a_removed_peer_never_fires),
 		TEST(test_timer_while_down_never_fires_and_keys_are_gone),
