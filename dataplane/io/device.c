@@ -6,6 +6,7 @@
 #include "crypto/aead.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,11 +220,12 @@ void device_set_up(struct wgh_device *device, bool up)
 static unsigned workers_wanted(const struct wgh_device_options *options)
 {
 	long n = options->n_workers;
+	cpu_set_t cpus;
 
 	if (options->tun_fd >= 0 && !options->no_tun)
 		return 1; /* a descriptor that was handed over is one queue */
-	if (!n) {
-		n = sysconf(_SC_NPROCESSORS_ONLN);
+	if (!n && !sched_getaffinity(0, sizeof cpus, &cpus)) {
+		n = CPU_COUNT(&cpus); /* those we may use, which may be fewer than there are */
 		if (n > WORKERS_UNASKED_MAX)
 			n = WORKERS_UNASKED_MAX;
 	}
