@@ -248,8 +248,8 @@ static void run_day(uint64_t seed)
 static void test_a_day_loses_no_session_and_leaks_nothing(void **state)
 {
 	(void)state;
-	const char *rounds = getenv("WGHUB_TEST_ROUNDS");
-	uint64_t n = rounds ? strtoull(rounds, NULL, 10) : 1;
+	const char *days = getenv("WGHUB_TEST_DAYS");
+	uint64_t n = days ? strtoull(days, NULL, 10) : 1;
 
 	for (uint64_t seed = 1; seed <= n; seed++)
 		run_day(seed);
