@@ -1,4 +1,5 @@
-/* sync.c - see sync.h. For `wghub up` (nothing runs yet: all is added) and its SIGHUP. */
+/* sync.c - see sync.h. For `wghub up` (nothing runs yet: all is added) and its SIGHUP, and for
+ * every change of the Factory's devices and clients (wanted.c). */
 #include "control/sync.h"
 
 #include "control/text.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Peers of a file or of a snapshot by public key. Both structs begin with it. */
+/* Peers of a list by public key. Their structs begin with it. */
 struct index {
 	const struct wgh_public_key **keys;
 	size_t n;
@@ -15,6 +16,7 @@ struct index {
 
 _Static_assert(offsetof(struct conf_peer, public_key) == 0, "index");
 _Static_assert(offsetof(struct wgh_peer_view, public_key) == 0, "index");
+_Static_assert(offsetof(struct sync_peer, public_key) == 0, "index");
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -70,13 +72,18 @@ static struct wgh_prefix *sorted_set(const struct wgh_prefix *list, size_t *n)
 }
 
 /* 1: the same, 0: not, or -ENOMEM. */
-static int same_prefixes(const struct conf_peer *wanted, const struct wgh_peer_view *running)
+static int same_prefixes(const struct sync_peer *wanted, const struct wgh_peer_view *running)
 {
 	size_t n = wanted->n_allowed_ips, m = running->n_allowed_ips;
-	struct wgh_prefix *a = sorted_set(wanted->allowed_ips, &n);
-	struct wgh_prefix *b = sorted_set(running->allowed_ips, &m);
+	struct wgh_prefix *a, *b;
 	int same = -ENOMEM;
 
+	/* As nearly all peers are. */
+	if (n == 1 && m == 1)
+		return text_prefix_covers(wanted->allowed_ips, running->allowed_ips) &&
+			wanted->allowed_ips->bits == running->allowed_ips->bits;
+	a = sorted_set(wanted->allowed_ips, &n);
+	b = sorted_set(running->allowed_ips, &m);
 	if (a && b)
 		same = n == m && !memcmp(a, b, n * sizeof *a);
 	free(a);
@@ -86,14 +93,8 @@ static int same_prefixes(const struct conf_peer *wanted, const struct wgh_peer_v
 
 /* ---- one peer ---- */
 
-static bool same_endpoint(const struct wgh_endpoint *a, const struct wgh_endpoint *b)
-{
-	return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
-		!memcmp(a->addr, b->addr, sizeof a->addr);
-}
-
 static void set_prefixes(
-	struct wgh_peer_change *c, const struct conf_peer *wanted, struct wgh_allowed_ip **next)
+	struct wgh_peer_change *c, const struct sync_peer *wanted, struct wgh_allowed_ip **next)
 {
 	c->flags |= WGH_PEER_REPLACE_ALLOWED_IPS;
 	c->allowed_ips = *next;
@@ -102,9 +103,9 @@ static void set_prefixes(
 		*(*next)++ = (struct wgh_allowed_ip){.prefix = wanted->allowed_ips[i]};
 }
 
-static int peer_change(struct wgh_peer_change *c, const struct conf_peer *wanted,
-	const struct conf_peer *before, const struct wgh_peer_view *running,
-	struct wgh_allowed_ip **next)
+/* running NULL: a new peer. */
+static int peer_change(struct wgh_peer_change *c, const struct sync_peer *wanted,
+	const struct wgh_peer_view *running, struct wgh_allowed_ip **next)
 {
 	static const uint8_t none[WGH_KEY_BYTES];
 	int same = running ? same_prefixes(wanted, running) : 0;
@@ -114,24 +115,132 @@ static int peer_change(struct wgh_peer_change *c, const struct conf_peer *wanted
 	*c = (struct wgh_peer_change){.public_key = wanted->public_key};
 	if (!same)
 		set_prefixes(c, wanted, next);
-	if (!ct_equal(
-		    wanted->preshared_key, running ? running->preshared_key : none, sizeof none)) {
+	if (wanted->whole &&
+		!ct_equal(wanted->preshared_key, running ? running->preshared_key : none,
+			sizeof none)) {
 		c->flags |= WGH_PEER_HAS_PRESHARED_KEY;
 		memcpy(c->preshared_key, wanted->preshared_key, sizeof none);
 	}
-	if (wanted->keepalive_s != (running ? running->keepalive_s : 0)) {
+	if (wanted->whole && wanted->keepalive_s != (running ? running->keepalive_s : 0)) {
 		c->flags |= WGH_PEER_HAS_KEEPALIVE;
 		c->keepalive_s = wanted->keepalive_s;
 	}
-	if (wanted->endpoint.family != WGH_UNSPEC &&
-		(!running || !before || !same_endpoint(&wanted->endpoint, &before->endpoint))) {
+	if (wanted->endpoint.family != WGH_UNSPEC && (!running || wanted->endpoint_changed)) {
 		c->flags |= WGH_PEER_HAS_ENDPOINT;
 		c->endpoint = wanted->endpoint;
 	}
 	return 0;
 }
 
-/* ---- the whole ---- */
+/* ---- lists of peers ---- */
+
+static void remove_peers(struct sync *s, unsigned origins, const struct index *wanted,
+	const struct wgh_snapshot *running, sync_origin_fn *origin_of, void *arg)
+{
+	for (size_t i = 0; i < running->n_peers; i++) {
+		const struct wgh_public_key *key = &running->peers[i].public_key;
+
+		if (index_find(wanted, key) || !(origins & ORIGIN_BIT(origin_of(arg, key))))
+			continue;
+		s->peers[s->change.n_peers++] =
+			(struct wgh_peer_change){.public_key = *key, .flags = WGH_PEER_REMOVE};
+		s->n_removed++;
+	}
+}
+
+static int add_and_change_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted,
+	size_t n_wanted, const struct index *running, sync_origin_fn *origin_of, void *arg)
+{
+	struct wgh_allowed_ip *next = s->allowed_ips;
+
+	for (size_t i = 0; i < n_wanted; i++) {
+		const struct sync_peer *peer = &wanted[i];
+		const struct wgh_peer_view *now = index_find(running, &peer->public_key);
+		struct wgh_peer_change *c = &s->peers[s->change.n_peers];
+		int err;
+
+		if (now && !(origins & ORIGIN_BIT(origin_of(arg, &peer->public_key)))) {
+			s->n_foreign++;
+			continue;
+		}
+		err = peer_change(c, peer, now, &next);
+		if (err)
+			return err;
+		if (!c->flags)
+			continue;
+		s->change.n_peers++;
+		if (now)
+			s->n_changed++;
+		else
+			s->n_added++;
+	}
+	return 0;
+}
+
+int sync_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted, size_t n_wanted,
+	const struct wgh_snapshot *running, sync_origin_fn *origin_of, void *arg)
+{
+	struct index by_wanted = {0}, by_running = {0};
+	size_t n_ips = 0;
+	int err = -ENOMEM;
+
+	*s = (struct sync){.peers_cap = n_wanted + running->n_peers + 1};
+	for (size_t i = 0; i < n_wanted; i++)
+		n_ips += wanted[i].n_allowed_ips;
+	s->peers = calloc(s->peers_cap, sizeof *s->peers);
+	s->allowed_ips = calloc(n_ips + 1, sizeof *s->allowed_ips);
+	if (!s->peers || !s->allowed_ips ||
+		index_init(&by_wanted, wanted, n_wanted, sizeof *wanted) ||
+		index_init(&by_running, running->peers, running->n_peers, sizeof *running->peers))
+		goto out;
+	remove_peers(s, origins, &by_wanted, running, origin_of, arg);
+	err = add_and_change_peers(s, origins, wanted, n_wanted, &by_running, origin_of, arg);
+	s->change.peers = s->peers;
+out:
+	free(by_wanted.keys);
+	free(by_running.keys);
+	if (err)
+		sync_fini(s);
+	return err;
+}
+
+/* ---- a configuration file ---- */
+
+static bool same_endpoint(const struct wgh_endpoint *a, const struct wgh_endpoint *b)
+{
+	return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
+		!memcmp(a->addr, b->addr, sizeof a->addr);
+}
+
+struct sync_peer *sync_conf_peers(const struct conf *conf, const struct conf *before)
+{
+	struct sync_peer *peers = calloc(conf->n_peers + 1, sizeof *peers);
+	struct index by_before;
+
+	if (!peers ||
+		index_init(&by_before, before ? before->peers : NULL, before ? before->n_peers : 0,
+			sizeof *conf->peers)) {
+		free(peers);
+		return NULL;
+	}
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		const struct conf_peer *now = &conf->peers[i];
+		const struct conf_peer *then = index_find(&by_before, &now->public_key);
+
+		peers[i] = (struct sync_peer){.public_key = now->public_key,
+			.origin = ORIGIN_CONF,
+			.allowed_ips = now->allowed_ips,
+			.n_allowed_ips = now->n_allowed_ips,
+			.endpoint = now->endpoint,
+			.endpoint_changed =
+				!then || !same_endpoint(&now->endpoint, &then->endpoint),
+			.whole = true,
+			.preshared_key = now->preshared_key,
+			.keepalive_s = now->keepalive_s};
+	}
+	free(by_before.keys);
+	return peers;
+}
 
 static void interface_change(struct wgh_change *c, const struct conf *wanted,
 	const struct conf *before, const struct wgh_snapshot *running)
@@ -153,72 +262,38 @@ static void interface_change(struct wgh_change *c, const struct conf *wanted,
 	}
 }
 
-static void remove_peers(struct sync *s, const struct conf *before, const struct index *wanted,
-	const struct index *running)
+/* Peers of the file, now or before; who takes up a peer made by hand into the file owns it. */
+struct file_origin {
+	struct index wanted, before;
+};
+
+static enum origin file_origin_of(void *arg, const struct wgh_public_key *key)
 {
-	for (size_t i = 0; before && i < before->n_peers; i++) {
-		const struct wgh_public_key *key = &before->peers[i].public_key;
+	const struct file_origin *o = arg;
 
-		if (index_find(wanted, key) || !index_find(running, key))
-			continue;
-		s->peers[s->change.n_peers++] =
-			(struct wgh_peer_change){.public_key = *key, .flags = WGH_PEER_REMOVE};
-		s->n_removed++;
-	}
-}
-
-static int add_and_change_peers(struct sync *s, const struct conf *wanted,
-	const struct index *before, const struct index *running)
-{
-	struct wgh_allowed_ip *next = s->allowed_ips;
-
-	for (size_t i = 0; i < wanted->n_peers; i++) {
-		const struct conf_peer *peer = &wanted->peers[i];
-		const struct wgh_peer_view *now = index_find(running, &peer->public_key);
-		struct wgh_peer_change *c = &s->peers[s->change.n_peers];
-		int err = peer_change(c, peer, index_find(before, &peer->public_key), now, &next);
-
-		if (err)
-			return err;
-		if (!c->flags)
-			continue;
-		s->change.n_peers++;
-		if (now)
-			s->n_changed++;
-		else
-			s->n_added++;
-	}
-	return 0;
+	return index_find(&o->wanted, key) || index_find(&o->before, key) ? ORIGIN_CONF : ORIGIN_WG;
 }
 
 int sync_init(struct sync *s, const struct conf *wanted, const struct conf *before,
 	const struct wgh_snapshot *running)
 {
-	struct index by_wanted = {0}, by_before = {0}, by_running = {0};
-	size_t n_before = before ? before->n_peers : 0, n_ips = 0;
+	struct sync_peer *peers = sync_conf_peers(wanted, before);
+	struct file_origin origin = {{0}, {0}};
 	int err = -ENOMEM;
 
-	*s = (struct sync){.peers_cap = wanted->n_peers + n_before + 1};
-	for (size_t i = 0; i < wanted->n_peers; i++)
-		n_ips += wanted->peers[i].n_allowed_ips;
-	s->peers = calloc(s->peers_cap, sizeof *s->peers);
-	s->allowed_ips = calloc(n_ips + 1, sizeof *s->allowed_ips);
-	if (!s->peers || !s->allowed_ips ||
-		index_init(&by_wanted, wanted->peers, wanted->n_peers, sizeof *wanted->peers) ||
-		index_init(&by_before, before ? before->peers : NULL, n_before,
-			sizeof *wanted->peers) ||
-		index_init(&by_running, running->peers, running->n_peers, sizeof *running->peers))
-		goto out;
-	interface_change(&s->change, wanted, before, running);
-	remove_peers(s, before, &by_wanted, &by_running);
-	err = add_and_change_peers(s, wanted, &by_before, &by_running);
-	s->change.peers = s->peers;
-out:
-	free(by_wanted.keys);
-	free(by_before.keys);
-	free(by_running.keys);
-	if (err)
-		sync_fini(s);
+	*s = (struct sync){0};
+	if (peers &&
+		!index_init(
+			&origin.wanted, wanted->peers, wanted->n_peers, sizeof *wanted->peers) &&
+		!index_init(&origin.before, before ? before->peers : NULL,
+			before ? before->n_peers : 0, sizeof *wanted->peers))
+		err = sync_peers(s, ORIGIN_BIT(ORIGIN_CONF), peers, wanted->n_peers, running,
+			file_origin_of, &origin);
+	if (!err)
+		interface_change(&s->change, wanted, before, running);
+	free(origin.wanted.keys);
+	free(origin.before.keys);
+	free(peers);
 	return err;
 }
 

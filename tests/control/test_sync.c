@@ -216,6 +216,65 @@ static void test_prefixes_may_trade_owners(void **state)
 	assert_int_equal(peer_of(hub, C)->ips[0].prefix.addr.bytes[3], 2);
 }
 
+/* ---- lists of peers ---- */
+
+static enum origin origin_of(void *arg, const struct wgh_public_key *key)
+{
+	(void)arg;
+	return key->bytes[0] < 10    ? ORIGIN_FACTORY
+		: key->bytes[0] < 20 ? ORIGIN_CLIENTS
+				     : ORIGIN_WG;
+}
+
+/* What running peers become when the origins of the mask want these. */
+static struct sync sync_lists(unsigned origins, const uint8_t *wanted, const uint8_t *running)
+{
+	struct wgh_prefix ip = {.addr = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4}, .bits = 32};
+	struct wgh_peer_view views[8] = {{{{0}}}};
+	struct wgh_snapshot snapshot = {.peers = views};
+	struct sync_peer peers[8] = {{{{0}}}};
+	size_t n = 0;
+	struct sync s;
+
+	for (; wanted[n]; n++) {
+		peers[n].public_key.bytes[0] = wanted[n];
+		peers[n].allowed_ips = &ip;
+		peers[n].n_allowed_ips = 1;
+		peers[n].endpoint = (struct wgh_endpoint){.port = 5, .family = WGH_IPV4};
+	}
+	for (; running[snapshot.n_peers]; snapshot.n_peers++) {
+		views[snapshot.n_peers].public_key.bytes[0] = running[snapshot.n_peers];
+		views[snapshot.n_peers].allowed_ips = &ip;
+		views[snapshot.n_peers].n_allowed_ips = 1;
+		views[snapshot.n_peers].keepalive_s = 7; /* somebody's by hand */
+		views[snapshot.n_peers].preshared_key[0] = 7;
+	}
+	assert_int_equal(sync_peers(&s, origins, peers, n, &snapshot, origin_of, NULL), 0);
+	return s;
+}
+
+static void test_peers_of_other_origins_are_neither_changed_nor_removed(void **state)
+{
+	struct sync s = sync_lists(ORIGIN_BIT(ORIGIN_FACTORY), (const uint8_t[]){2, 3, 30, 0},
+		(const uint8_t[]){1, 2, 11, 30, 31, 0});
+
+	(void)state;
+	assert_int_equal(s.n_removed, 1);
+	assert_int_equal(s.peers[0].public_key.bytes[0], 1);
+	assert_int_equal(s.n_added, 1);
+	assert_int_equal(s.peers[1].public_key.bytes[0], 3);
+	assert_int_equal(s.peers[1].flags, WGH_PEER_REPLACE_ALLOWED_IPS | WGH_PEER_HAS_ENDPOINT);
+	assert_int_equal(s.n_foreign, 1);
+	assert_int_equal(s.n_changed, 0); /* keepalive and preshared key are not these origins' */
+	assert_int_equal(s.change.n_peers, 2);
+	sync_fini(&s);
+	s = sync_lists(ORIGIN_BIT(ORIGIN_FACTORY) | ORIGIN_BIT(ORIGIN_CLIENTS),
+		(const uint8_t[]){2, 11, 0}, (const uint8_t[]){2, 11, 12, 31, 0});
+	assert_int_equal(s.n_removed, 1);
+	assert_int_equal(s.change.n_peers, 1);
+	sync_fini(&s);
+}
+
 #define SYNC_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -229,6 +288,7 @@ int main(void)
 		SYNC_TEST(test_endpoint_that_roamed_is_left_alone),
 		SYNC_TEST(test_port_that_the_kernel_chose_is_kept),
 		SYNC_TEST(test_prefixes_may_trade_owners),
+		cmocka_unit_test(test_peers_of_other_origins_are_neither_changed_nor_removed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
