@@ -145,8 +145,11 @@ class Api:
             raise Refused(405, "Method not allowed")
         if request.headers.get("Content-Type", "").split(";")[0] != "application/json":
             raise Refused(400, "Content-Type is not application/json")
-        element = log.change(request.json(), request.method == "PATCH")
-        return Answer(self.settings["patch_answer"], element)
+        return Answer(self.settings["patch_answer"], self.change(request, log))
+
+    def change(self, request, log):
+        return log.change(request.json(), request.method == "PATCH",
+                          self.settings["on_changed_kept"])
 
     def device_list(self, request):
         if request.method != "GET":
@@ -174,4 +177,4 @@ class Api:
             return Answer(200, merged) if merged else Answer(204)
         if request.method != "PATCH":
             raise Refused(405, "Method not allowed")
-        return Answer(201, device.log.change(request.json(), True))
+        return Answer(201, self.change(request, device.log))

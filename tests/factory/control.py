@@ -4,6 +4,8 @@ Each takes the request's JSON object and gives a JSON value. Called with the ser
 member it does not know is an error, so that a mistyped test does not pass.
 """
 
+import threading
+
 import faults
 import oauth
 import store
@@ -11,6 +13,7 @@ import store
 SETTINGS = {
     "auth": "any",  # any, osf, bearer, base64: the one form of credentials that is accepted
     "patch_answer": 200,  # 200, 201, 204
+    "on_changed_kept": False,  # a PATCH without on-changed leaves the file's old one
     "no_config": "empty",  # empty, 404: what a device without configuration answers
     "ips_without_address": "empty",  # omit, empty, null, missing
     "ips_null": False,  # null instead of an empty list
@@ -169,7 +172,8 @@ class Control:
         if "value" not in body:
             return self.server.store.config.remove(name)
         body.setdefault("unencrypted", True)
-        body.setdefault("on-changed", store.HANDLER)
+        if name == "wireguard-server":
+            body.setdefault("on-changed", store.HANDLER)
         return self.server.store.config.change({"reason": "control", "files": [body]}, True)
 
     def do_ips(self, body):
@@ -206,5 +210,5 @@ class Control:
 
     def do_stop(self, body):
         checked(body)
-        self.server.stopping.set()
+        threading.Timer(0.1, self.server.stopping.set).start()  # the answer goes first
         return {}

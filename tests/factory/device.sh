@@ -1,16 +1,19 @@
 #!/bin/bash
 # device.sh - a stock device in a network namespace: fioconfig, its VPN handler and NetworkManager.
 #
-#   device.sh new NAME NETNS [wide]   registered with the Factory, switched on, nothing done yet;
-#                                     wide: allowed-ips of the whole /24, as container devices have
-#   device.sh checkin NAME            once what fioconfig does every 300 s: makes and registers a key
-#                                     with enabled=0 if it has none, fetches both files, runs handlers
-#   device.sh run NAME [SECONDS]      checks in for ever
-#   device.sh boot NAME               power cycle: the files of the last check-in, handlers, no network
-#   device.sh off NAME                the interface goes; key and config stay
-#   device.sh forget NAME             the key file is lost: the next check-in makes another
-#   device.sh exec NAME COMMAND...    inside: ping, wg show factory-vpn0
-#   device.sh key NAME                its public key
+#   device.sh new NAME NETNS [wide] registered with the Factory, switched on, nothing done yet;
+#                                   wide: allowed-ips of the whole /24, as container devices have
+#   device.sh checkin NAME          once what fioconfig does every 300 s: makes and registers a key
+#                                   with enabled=0 if it has none, fetches both files, runs handlers
+#   device.sh run NAME [SECONDS]    checks in for ever
+#   device.sh boot NAME             power cycle: the files of the last check-in, handlers, no network
+#   device.sh off NAME              the interface goes; key and config stay
+#   device.sh lose NAME key|config  the key file, or the config and its files, are lost: the next
+#                                   check-in registers another key. Its PATCH has no on-changed, so that
+#                                   no handler runs until fioctl.py changes the file (disable, checkin,
+#                                   enable, checkin), unless the setting on_changed_kept is true
+#   device.sh exec NAME COMMAND...  inside: ping, wg show factory-vpn0
+#   device.sh key NAME              its public key
 #
 # Needs FACTORY_SOCKET and FACTORY_DIR in the environment (lib.sh), root, wireguard-go. The network
 # namespace is the caller's: interfaces and routes to the hub are there already. The interface is
@@ -176,7 +179,12 @@ boot)
 	extract
 	;;
 off) interface_down ;;
-forget) rm -f "$state/wg-priv" ;;
+lose)
+	case $1 in
+	key) rm -f "$state/wg-priv" ;;
+	config) rm -rf "$state/secrets" "$state/config.encrypted" "$state/handlers" ;;
+	esac
+	;;
 exec) inside "$@" ;;
 key) wg pubkey <"$state/wg-priv" ;;
 *) sed -n '/^#   dev/p' "$0" >&2; exit 2 ;;

@@ -8,7 +8,8 @@
 #                               a request to FACTORY_URL with the credentials in factory_auth (at first
 #                               the API token); sets $status (000: none), $curl_code, $head, $body
 #   factory_body EXPRESSION     factory_get of $body
-# All but factory_start and factory_call work in any network namespace; the server itself is where it was started.
+# factory_start and factory_call are for the network namespace that the server is in; the rest works
+# in any.
 
 factory_here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 

@@ -49,12 +49,15 @@ class ConfigLog:
     def file(self, name):
         return next((f for f in self.files() if f["name"] == name), None)
 
-    def change(self, body, merge):
-        """PATCH (merge by name) or POST (replace). A file is taken whole: an on-changed that is not
-        sent is gone."""
+    def change(self, body, merge, keep_on_changed=False):
+        """PATCH (merge by name) or POST (replace)."""
         wanted, errors = self._checked(body)
         if errors:
             raise Refused(400, "Validation failed", errors)
+        for file in wanted:
+            old = self.file(file["name"]) or {}
+            if keep_on_changed and "on-changed" in old:
+                file.setdefault("on-changed", old["on-changed"])
         names = {f["name"] for f in wanted}
         kept = [f for f in self.files() if f["name"] not in names] if merge else []
         return self._push(kept + wanted, body.get("reason") or "")
