@@ -92,7 +92,7 @@ $(B)/%.o: %.c Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # This one lets each allocation of our own code fail in turn.
-$(B)/tests/core/test_alloc: ALL_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc \
+$(B)/tests/core/test_alloc: ALL_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc free \
 	secret_alloc,-Wl,--wrap=$(f))
 # And here the control side may be faster than the worker that told it something.
 $(B)/tests/core/test_worker: ALL_LDFLAGS += -Wl,--wrap=ring_push

@@ -1,5 +1,5 @@
 /* No memory: every allocation of each operation fails once, in turn, and the operation either says
- * -ENOMEM and has changed nothing, or was right to go on without.
+ * -ENOMEM and has changed nothing, or was right to go on without. And what is freed was wiped.
  *
  * The Makefile links this program with --wrap for each allocator, so that the calls of our own
  * code, and no others, come through here.
@@ -44,6 +44,29 @@ WRAP(void *, calloc, (size_t n, size_t size), (n, size))
 WRAP(void *, realloc, (void *p, size_t n), (p, n))
 WRAP(void *, aligned_alloc, (size_t align, size_t n), (align, n))
 WRAP(void *, secret_alloc, (size_t n), (n))
+
+/* What is in this block when it is freed? */
+static const void *watched;
+static size_t watched_bytes;
+static bool watched_was_wiped;
+
+void __real_free(void *p);
+void __wrap_free(void *p);
+void __wrap_free(void *p)
+{
+	if (p && p == watched) {
+		watched_was_wiped = ct_is_zero(p, watched_bytes);
+		watched = NULL;
+	}
+	__real_free(p);
+}
+
+static void watch(const void *p, size_t len_bytes)
+{
+	watched = p;
+	watched_bytes = len_bytes;
+	watched_was_wiped = false;
+}
 
 static void fail_allocation(long nth)
 {
@@ -391,6 +414,53 @@ static void test_alloc_failure_of_a_waiting_packet_is_counted(void **state)
 	end();
 }
 
+/* ---- what is given back ---- */
+
+/* Inner packets are plaintext, wherever they wait. */
+static void test_alloc_waiting_packets_are_wiped_when_they_are_freed(void **state)
+{
+	struct inner p = inner4(254, 1, 100);
+
+	(void)state;
+	begin();
+	fixture_advance(&f, 200 * NS_PER_S);
+	fixture_tun(&f, p.data, p.len_bytes);
+	assert_non_null(remote_peer(&f, &a)->staged_first);
+	watch(remote_peer(&f, &a)->staged_first, p.len_bytes);
+	staged_drop(f.hub, remote_peer(&f, &a), DROP_STAGED_EXPIRED);
+	assert_null(watched);
+	assert_true(watched_was_wiped);
+	end();
+}
+
+static void test_alloc_queues_are_wiped_when_they_are_freed(void **state)
+{
+	struct ring ring;
+
+	(void)state;
+	assert_int_equal(ring_init(&ring, 1024), 0);
+	assert_true(ring_push(&ring, "plaintext", 9, NULL, 0));
+	watch(ring.bytes, 1024);
+	ring_fini(&ring);
+	assert_true(watched_was_wiped);
+}
+
+static void test_alloc_snapshots_are_wiped_when_they_are_freed(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(take_snapshot(), 0);
+	assert_false(ct_is_zero(snapshot->private_key, 32));
+	watch(snapshot, sizeof *snapshot);
+	wgh_snapshot_free(snapshot);
+	assert_true(watched_was_wiped);
+	assert_int_equal(take_snapshot(), 0);
+	watch(snapshot->peers, snapshot->n_peers * sizeof *snapshot->peers);
+	wgh_snapshot_free(snapshot);
+	assert_true(watched_was_wiped);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +472,9 @@ int main(void)
 		cmocka_unit_test(test_alloc_failure_in_a_new_hub_leaves_nothing_behind),
 		cmocka_unit_test(test_alloc_failure_in_handshakes_costs_one_handshake),
 		cmocka_unit_test(test_alloc_failure_of_a_waiting_packet_is_counted),
+		cmocka_unit_test(test_alloc_waiting_packets_are_wiped_when_they_are_freed),
+		cmocka_unit_test(test_alloc_queues_are_wiped_when_they_are_freed),
+		cmocka_unit_test(test_alloc_snapshots_are_wiped_when_they_are_freed),
 	};
 
 	return cmocka_run_group_tests_name("alloc", tests, NULL, NULL);

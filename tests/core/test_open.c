@@ -407,6 +407,40 @@ static void test_open_initiator_renews_on_receiving_after_165_s_once(void **stat
 	assert_int_equal(f.n_sent, 1);
 }
 
+static void test_open_renewal_is_asked_for_once_in_the_life_of_a_key(void **state)
+{
+	struct message m;
+
+	(void)state;
+	remote_connect_from_hub(&f, &a);
+	fixture_advance(&f, 166 * NS_PER_S);
+	m = sealed(5);
+	fixture_udp_only(&f, &a.endpoint, m.data, m.len_bytes);
+	fixture_run(&f);
+	handshake_drop(f.hub, peer());
+	fixture_advance(&f, 6 * NS_PER_S);
+	fixture_forget(&f);
+	m = sealed(6);
+	give(&m);
+	assert_int_equal(f.n_sent, 0);
+}
+
+/* A straggler under the key before says nothing about the present one. */
+static void test_open_packet_under_the_previous_key_renews_nothing(void **state)
+{
+	struct message late;
+
+	(void)state;
+	remote_connect_from_hub(&f, &a);
+	late = sealed(5);
+	fixture_advance(&f, 160 * NS_PER_S);
+	remote_connect_from_hub(&f, &a);
+	fixture_advance(&f, 7 * NS_PER_S);
+	give(&late);
+	assert_int_equal(f.n_tun, 1);
+	assert_int_equal(f.n_sent, 0);
+}
+
 static void test_open_responder_never_renews_on_receiving(void **state)
 {
 	struct message m;
@@ -473,6 +507,8 @@ int main(void)
 		TEST(test_open_confirms_the_next_key_with_its_first_valid_message_only),
 		TEST(test_open_takes_messages_under_next_current_and_previous),
 		TEST(test_open_initiator_renews_on_receiving_after_165_s_once),
+		TEST(test_open_renewal_is_asked_for_once_in_the_life_of_a_key),
+		TEST(test_open_packet_under_the_previous_key_renews_nothing),
 		TEST(test_open_responder_never_renews_on_receiving),
 		TEST(test_open_keeps_order_and_others_around_bad_messages_in_a_large_batch),
 	};

@@ -350,6 +350,40 @@ static void test_timer_new_handshake_fifteen_seconds_after_unanswered_data(void 
 	assert_true(peer()->last_handshake_sent_ns < start_ns + 15 * S + JITTER_NS);
 }
 
+/* With nothing but the wiping ahead, minutes away: the packet itself must ask for its timer. */
+static void test_timer_new_handshake_also_for_the_first_data_after_a_silence(void **state)
+{
+	(void)state;
+	remote_connect(&f, &r);
+	fixture_advance(&f, 60 * S);
+	host_sends();
+	fixture_forget(&f);
+	fixture_advance(&f, 15 * S + JITTER_NS);
+	assert_int_equal(f.n_sent, 1);
+	assert_true(is_initiation(&f.sent[0]));
+}
+
+static void test_timer_new_handshake_has_a_jitter(void **state)
+{
+	uint64_t delay_ns[6];
+	bool differ = false;
+
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		remote_connect(&f, &r);
+		fixture_advance(&f, 6 * S);
+		host_sends();
+		delay_ns[i] = f.now_ns;
+		while (peer()->last_handshake_sent_ns < delay_ns[i])
+			fixture_advance(&f, f.next_ns - f.now_ns);
+		delay_ns[i] = peer()->last_handshake_sent_ns - delay_ns[i];
+		assert_in_range(delay_ns[i], 15 * S, 15 * S + JITTER_NS - 1);
+		differ |= delay_ns[i] != delay_ns[0];
+		fixture_advance(&f, S);
+	}
+	assert_true(differ);
+}
+
 static void test_timer_new_handshake_is_cancelled_by_any_authenticated_packet(void **state)
 {
 	struct wire_initiation msg;
@@ -713,6 +747,8 @@ int main(void)
 		TEST(test_timer_keepalive_is_not_set_by_a_keepalive),
 		TEST(test_timer_keepalive_is_cancelled_by_anything_sent),
 		TEST(test_timer_new_handshake_fifteen_seconds_after_unanswered_data),
+		TEST(test_timer_new_handshake_also_for_the_first_data_after_a_silence),
+		TEST(test_timer_new_handshake_has_a_jitter),
 		TEST(test_timer_new_handshake_is_cancelled_by_any_authenticated_packet),
 		TEST(test_timer_new_handshake_is_not_cancelled_by_a_forgery),
 		TEST(test_timer_new_handshake_also_after_packets_that_waited),

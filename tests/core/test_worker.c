@@ -184,6 +184,22 @@ static void test_worker_asks_for_a_session_once_a_second(void **state)
 	assert_int_equal(ring_count(&f.worker->events), 2);
 }
 
+/* The wish was made under another key, or none; meanwhile there is a session. */
+static void test_worker_wish_that_came_true_meanwhile_is_ignored(void **state)
+{
+	struct peer *peer = remote_peer(&f, &a);
+	struct keypair *current = relaxed_get(&peer->current);
+
+	(void)state;
+	fixture_advance(&f, 6 * NS_PER_S);
+	assert_true(worker_tell(f.worker, EVENT_WANT_SESSION, peer, 0, NULL, 0));
+	fixture_run(&f);
+	assert_int_equal(f.n_sent, 0);
+	assert_true(worker_tell(f.worker, EVENT_WANT_SESSION, peer, current->local_index, NULL, 0));
+	fixture_run(&f);
+	assert_int_equal(f.n_sent, 1);
+}
+
 static void test_worker_wish_for_a_removed_peer_is_ignored(void **state)
 {
 	struct wgh_peer_change change = {.public_key = remote_key(&a), .flags = WGH_PEER_REMOVE};
@@ -309,6 +325,7 @@ int main(void)
 		TEST(test_worker_takes_the_largest_batch_with_its_own_packets_on_top),
 		TEST(test_worker_survives_the_wrap_of_its_batch_counter),
 		TEST(test_worker_asks_for_a_session_once_a_second),
+		TEST(test_worker_wish_that_came_true_meanwhile_is_ignored),
 		TEST(test_worker_wish_for_a_removed_peer_is_ignored),
 		TEST(test_worker_request_for_a_timer_served_at_once_is_not_stuck),
 		TEST(test_worker_request_for_a_timer_that_finds_no_room_is_made_again),
