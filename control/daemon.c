@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -387,6 +388,15 @@ static void forbid_dumps(void)
 #endif
 }
 
+/* Tables of thousands of peers come and go with each change. Mapped, they return to the system;
+ * after the first time glibc would take them from the heap, which keeps what it once had. */
+static void return_large_memory(void)
+{
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
+}
+
 static int run(const struct daemon_options *options, int ready_fd)
 {
 	struct hub hub = {.options = options};
@@ -395,6 +405,7 @@ static int run(const struct daemon_options *options, int ready_fd)
 
 	signal(SIGPIPE, SIG_IGN);
 	forbid_dumps();
+	return_large_memory();
 	err = uv_loop_init(&hub.loop);
 	if (err) {
 		fprintf(stderr, "wghub: cannot start: %s\n", uv_strerror(err));

@@ -4,8 +4,8 @@
  * cache line; the rest belongs to the control side. A peer is found by public key and by slot
  * number; slots are reused, so what names a peer across threads is slot and serial together. Life:
  * peer_new(), peer_insert(); then, in this order, routes removed, sessions dropped, peer_unlink(),
- * and once every worker has passed a batch end peer_free() through the retired list. Memory: about
- * 640 bytes at rest; keypairs, a handshake in progress and waiting packets come on top.
+ * and once every worker has passed a batch end peer_free() through the retired list. Memory: 640
+ * bytes at rest; keypairs, a handshake in progress and waiting packets come on top.
  */
 #ifndef CORE_PEER_H
 #define CORE_PEER_H
@@ -48,25 +48,23 @@ struct peer {
 
 	_Atomic uint32_t drops[DROP_N];
 
-	/* control side only, from here on */
-	_Alignas(64) struct x25519_public public_key;
+	/* control side only, from here on; in an order without gaps */
+	struct x25519_public public_key;
 	struct psk psk;
 	uint8_t static_static[32];
-	bool has_static_static, static_static_bad;
-
 	struct keypair *previous, *next;
 	struct handshake *handshake;
 	uint8_t last_timestamp[WIRE_TIMESTAMP_BYTES];
+	uint32_t unanswered_jitter_ns;
 	uint64_t last_initiation_ns; /* accepted from them; 0: never */
 	uint64_t last_handshake_sent_ns; /* initiation or response of ours; 0: never */
 	uint64_t wipe_at_ns; /* TIME_NEVER: nothing to wipe */
-	uint64_t unanswered_jitter_ns;
 	int64_t last_handshake_wall_ns; /* CLOCK_REALTIME; 0: never */
 	struct cookie_jar cookie;
 
 	struct staged_packet *staged_first, *staged_last;
-	uint32_t n_staged;
-
+	uint16_t n_staged;
+	bool has_static_static, static_static_bad;
 	uint32_t heap_pos; /* in the deadline heap; UINT32_MAX: not in it */
 	struct peer *by_key_next;
 	struct retired retired;
