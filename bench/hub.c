@@ -6,6 +6,8 @@
  * hub, and then lets the hubs take turns, A B C A B C: what disturbs the machine disturbs all of
  * them. Figures are medians over the rounds with smallest and largest; a ratio is taken within each
  * round first. How a turn works and why it is a closed loop: lib/traffic.h.
+ *
+ * What differs may be the hubs, or the number of their peers: run-scale.sh.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -46,6 +48,7 @@ static const uint16_t windows[] = {64, 128, 256, 512, 1024, 2048};
 struct series {
 	double kpps[MAX_ROUNDS], gbit[MAX_ROUNDS], loss[MAX_ROUNDS], cpu_us[MAX_ROUNDS],
 		busy[MAX_ROUNDS], wait[MAX_ROUNDS], kpps_ratio[MAX_ROUNDS], cpu_ratio[MAX_ROUNDS];
+	bool limit; /* the hub was, not the generator */
 };
 
 struct options {
@@ -56,13 +59,18 @@ struct options {
 	size_t n_rounds;
 	uint64_t turn_ns;
 	unsigned hub_core;
+	int core; /* ours; -1: any */
 	uint32_t patterns; /* bit for each */
+	bool over_first; /* ratios of each over the first, instead of the first over each */
 	double distance_ns; /* between the hubs' core and ours, before the present load */
 	FILE *json;
 };
 
-static struct options o = {
-	.sizes = {64, 512, 1420}, .n_sizes = 3, .n_rounds = 5, .turn_ns = 300 * NS_PER_MS};
+static struct options o = {.sizes = {64, 512, 1420},
+	.n_sizes = 3,
+	.n_rounds = 5,
+	.turn_ns = 300 * NS_PER_MS,
+	.core = -1};
 static struct series all[MAX_TARGETS];
 static bool json_begun;
 
@@ -80,6 +88,40 @@ static double loss(const struct turn *u)
 	return 1 - (double)u->n_received / (double)u->n_sent;
 }
 
+static struct load load_of(const struct load *pattern, const struct target *t)
+{
+	struct load load = *pattern;
+
+	if (t->n_pairs)
+		load.n_pairs = t->n_pairs;
+	return load;
+}
+
+static bool pin(unsigned first, unsigned last)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (unsigned core = first; core <= last; core++)
+		CPU_SET(core, &set);
+	return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+/* Where nothing is the generator's alone, it goes wherever there is time. */
+static bool turn_run(struct traffic *tr, struct target *t, const struct load *pattern,
+	uint64_t duration_ns, struct turn *u)
+{
+	struct load load = load_of(pattern, t);
+	bool ok;
+
+	if (t->shared && !pin(0, CPU_SETSIZE - 1))
+		return false;
+	ok = traffic_turn(tr, t, &load, duration_ns, u);
+	if (t->shared && o.core >= 0)
+		ok &= pin((unsigned)o.core, (unsigned)o.core);
+	return ok;
+}
+
 /* The smallest window that comes within 2 % of the best rate, of those that lose next to nothing.
  */
 static bool window_choose(struct traffic *tr, struct target *t, const struct load *load)
@@ -92,7 +134,7 @@ static bool window_choose(struct traffic *tr, struct target *t, const struct loa
 		double *slot = &kpps[i % N_WINDOWS];
 
 		t->window_packets = windows[i % N_WINDOWS];
-		if (!traffic_turn(tr, t, load, o.turn_ns / 3, &u))
+		if (!turn_run(tr, t, load, o.turn_ns / 3, &u))
 			return false;
 		if (loss(&u) < LOSS_MAX && rate(&u) > *slot)
 			*slot = rate(&u);
@@ -122,6 +164,17 @@ static void series_add(struct series *s, size_t round, const struct turn *u, uin
 	s->wait[round] = (double)u->waited_ns / elapsed;
 	s->kpps_ratio[round] = s->kpps[round] > 0 ? all[0].kpps[round] / s->kpps[round] : 0;
 	s->cpu_ratio[round] = s->cpu_us[round] / all[0].cpu_us[round];
+	if (o.over_first) {
+		s->kpps_ratio[round] = s->kpps_ratio[round] > 0 ? 1 / s->kpps_ratio[round] : 0;
+		s->cpu_ratio[round] = 1 / s->cpu_ratio[round];
+	}
+}
+
+/* A ratio that stands for both: of what they forward, where each hub was the limit of its turns,
+ * else of the CPU time it took. On all cores: of what they forward, that is the question. */
+static const char *ratio_kind(size_t i)
+{
+	return o.targets[i].shared || (all[0].limit && all[i].limit) ? "kpps" : "cpu";
 }
 
 /* One line that is written over where a person looks at it; elsewhere the table is progress enough.
@@ -151,14 +204,15 @@ static bool measure(struct traffic *tr, const struct load *load)
 		if (!window_choose(tr, &o.targets[i], load))
 			return false;
 	}
-	o.distance_ns = core_distance_ns((unsigned)sched_getcpu(), o.hub_core);
+	o.distance_ns = core_distance_ns(
+		o.core >= 0 ? (unsigned)o.core : (unsigned)sched_getcpu(), o.hub_core);
 	for (size_t round = 0; round < o.n_rounds; round++) {
 		progress(load, "%u bytes: round %zu of %zu", load->inner_bytes, round + 1,
 			o.n_rounds);
 		for (size_t i = 0; i < o.n_targets; i++) {
 			struct turn u;
 
-			if (!traffic_turn(tr, &o.targets[i], load, o.turn_ns, &u))
+			if (!turn_run(tr, &o.targets[i], load, o.turn_ns, &u))
 				return false;
 			series_add(&all[i], round, &u, load->inner_bytes);
 			n_opened[i] += u.n_opened;
@@ -171,6 +225,8 @@ static bool measure(struct traffic *tr, const struct load *load)
 				o.targets[i].label);
 			return false;
 		}
+		all[i].limit = figure_of(all[i].busy, o.n_rounds).median >= HUB_BUSY_MIN &&
+			figure_of(all[i].wait, o.n_rounds).median >= LOAD_WAIT_MIN;
 	}
 	return true;
 }
@@ -184,10 +240,11 @@ static void head_print(const char *machine)
 
 	strftime(date, sizeof date, "%Y-%m-%d", gmtime(&now));
 	printf("%s, %s\nhubs on core %u; %zu rounds of %u ms; median [smallest..largest]; ratios: "
-	       "%s over the others,\nabove 1 is better for it. CPU us: user and system of the hub "
-	       "for each packet.\n",
+	       "%s%s%s,\nabove 1 is better for %s. CPU us: user and system of the hub for each "
+	       "packet.\n",
 		machine, date, o.hub_core, o.n_rounds, (unsigned)(o.turn_ns / NS_PER_MS),
-		o.targets[0].label);
+		o.over_first ? "each over " : "", o.targets[0].label,
+		o.over_first ? "" : " over the others", o.over_first ? "the other" : "it");
 	if (o.json)
 		fprintf(o.json,
 			"{\"machine\": \"%s\", \"date\": \"%s\", \"rounds\": %zu, \"turn_ms\": %u, "
@@ -209,14 +266,13 @@ static void row_print(const struct load *load, size_t i)
 	struct series *s = &all[i];
 	struct figure lost = figure_of(s->loss, o.n_rounds), busy = figure_of(s->busy, o.n_rounds);
 	struct figure wait = figure_of(s->wait, o.n_rounds);
-	bool limit = busy.median >= HUB_BUSY_MIN && wait.median >= LOAD_WAIT_MIN;
 
 	printf("%5u %5.0f  %-28s", load->inner_bytes, o.distance_ns, o.targets[i].label);
 	figure_print(figure_of(s->kpps, o.n_rounds), 19, 0);
 	printf(" %6.2f", figure_of(s->gbit, o.n_rounds).median);
 	printf(" %6.3f", lost.median);
 	figure_print(figure_of(s->cpu_us, o.n_rounds), 19, 2);
-	printf(" %3.0f%% %3.0f%%%s", 100 * busy.median, 100 * wait.median, limit ? " " : "*");
+	printf(" %3.0f%% %3.0f%%%s", 100 * busy.median, 100 * wait.median, s->limit ? " " : "*");
 	if (i) {
 		figure_print(figure_of(s->kpps_ratio, o.n_rounds), 19, 2);
 		figure_print(figure_of(s->cpu_ratio, o.n_rounds), 0, 2);
@@ -231,8 +287,9 @@ static void row_json(const struct load *load, size_t i)
 	fprintf(o.json,
 		"%s\n  {\"load\": \"%s\", \"burst\": %u, \"pairs\": %u, \"inner_bytes\": %u, "
 		"\"core_distance_ns\": %.0f, \"hub\": \"%s\", \"window\": %u, ",
-		json_begun ? "," : "", load->name, load->burst_packets, load->n_pairs,
-		load->inner_bytes, o.distance_ns, o.targets[i].label, o.targets[i].window_packets);
+		json_begun ? "," : "", load->name, load->burst_packets,
+		load_of(load, &o.targets[i]).n_pairs, load->inner_bytes, o.distance_ns,
+		o.targets[i].label, o.targets[i].window_packets);
 	json_begun = true;
 	figure_json(o.json, "kpps", figure_of(s->kpps, o.n_rounds));
 	fprintf(o.json, ", ");
@@ -250,6 +307,7 @@ static void row_json(const struct load *load, size_t i)
 		figure_json(o.json, "kpps_ratio", figure_of(s->kpps_ratio, o.n_rounds));
 		fprintf(o.json, ", ");
 		figure_json(o.json, "cpu_ratio", figure_of(s->cpu_ratio, o.n_rounds));
+		fprintf(o.json, ", \"ratio_kind\": \"%s\"", ratio_kind(i));
 	}
 	fprintf(o.json, "}");
 }
@@ -257,14 +315,18 @@ static void row_json(const struct load *load, size_t i)
 static bool pattern_run(struct traffic *tr, const struct load *pattern)
 {
 	struct load load = *pattern;
+	char name[32];
 
+	snprintf(name, sizeof name, "bursts of %u", load.burst_packets);
+	if (o.targets[0].n_pairs)
+		load.name = name;
 	printf("\n%s\n%5s %5s  %-28s %-19s %6s %6s %-19s %4s %5s %-19s %s\n", load.name, "bytes",
 		"apart", "hub", "kpps", "Gbit/s", "loss %", "CPU us", "busy", "wait",
 		"ratio of kpps", "ratio of CPU");
 	for (size_t i = 0; i < o.n_targets; i++) {
 		progress(&load, "shaking hands with %s", o.targets[i].label);
 		if (!target_segments(&o.targets[i], load.burst_packets == 1 ? 1 : SEGMENTS_ANY) ||
-			!target_configure(&o.targets[i], 2 * load.n_pairs))
+			!target_configure(&o.targets[i], 2 * load_of(&load, &o.targets[i]).n_pairs))
 			return false;
 	}
 	for (size_t s = 0; s < o.n_sizes; s++) {
@@ -286,9 +348,16 @@ static bool pattern_run(struct traffic *tr, const struct load *pattern)
 static int usage(FILE *out)
 {
 	fprintf(out,
-		"Usage: hub [options] --target LABEL,IFNAME,ADDRESS,PID [--target ...]\n"
+		"Usage: hub [options] --target LABEL,IFNAME,ADDRESS,PID[,WORDS] [--target ...]\n"
 		"Compares running WireGuard hubs; the first is compared with the others.\n"
-		"bench/run-hub.sh starts them and calls this.\n"
+		"bench/run-hub.sh and run-scale.sh start them and call this. WORDS:\n"
+		"  pairs=N           so many pairs of peers, whatever the load says\n"
+		"  idle=N            so many peers beside them that are never heard of\n"
+		"  shared            the hub runs on all cores, so the generator is not pinned,\n"
+		"                    and sleeps where it would wait\n"
+		"Options:\n"
+		"  --over-first      ratios of each hub over the first, not of the first over "
+		"each\n"
 		"  --sizes N,N,..    inner packet sizes, 64,512,1420 without being told\n"
 		"  --bursts N,..     64, 4 or 1: which loads, all without being told\n"
 		"  --rounds N        5 without being told\n"
@@ -327,22 +396,14 @@ static bool bursts_parse(char *text)
 	return true;
 }
 
-static bool pin(unsigned core)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(core, &set);
-	return sched_setaffinity(0, sizeof set, &set) == 0;
-}
-
 static bool options_parse(int argc, char **argv)
 {
 	static const struct option known[] = {{"target", required_argument, NULL, 't'},
 		{"sizes", required_argument, NULL, 's'}, {"bursts", required_argument, NULL, 'b'},
 		{"rounds", required_argument, NULL, 'r'}, {"turn-ms", required_argument, NULL, 'm'},
 		{"hub-core", required_argument, NULL, 'h'}, {"core", required_argument, NULL, 'c'},
-		{"json", required_argument, NULL, 'j'}, {0}};
+		{"json", required_argument, NULL, 'j'}, {"over-first", no_argument, NULL, 'o'},
+		{0}};
 	bool ok = true;
 	int option;
 
@@ -371,7 +432,11 @@ static bool options_parse(int argc, char **argv)
 			o.hub_core = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		case 'c':
-			ok = pin((unsigned)strtoul(optarg, NULL, 10));
+			o.core = atoi(optarg);
+			ok = o.core >= 0 && pin((unsigned)o.core, (unsigned)o.core);
+			break;
+		case 'o':
+			o.over_first = true;
 			break;
 		case 'j':
 			o.json = fopen(optarg, "w");
@@ -404,6 +469,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "hub: no memory or no randomness\n");
 		return 1;
 	}
+	descriptors_allow();
 	target_core_set(o.hub_core);
 	machine_text(machine, sizeof machine);
 	head_print(machine);

@@ -81,6 +81,10 @@ program_of() {
 		label=wghub
 		program=("$wghub" --workers 1 ${WGHUB_OPTIONS:-}) # one core, one worker
 		;;
+	sodium | avx2)
+		label="wghub $1"
+		program=("$wghub" --workers 1 --aead "$1")
+		;;
 	before)
 		label="wghub before"
 		program=("${WGHUB_BEFORE:?names no older wghub}" --workers 1 ${WGHUB_OPTIONS:-})
@@ -94,7 +98,7 @@ program_of() {
 		program=("$(command -v wireguard-go)") || die "no wireguard-go here: apt-get install wireguard-go"
 		label="wireguard-go $("${program[0]}" --version | sed -n '1s/.* v\?//p')"
 		;;
-	*) die "unknown hub $1: wghub, before, backports or debian" ;;
+	*) die "unknown hub $1: wghub, sodium, avx2, before, backports or debian" ;;
 	esac
 }
 
@@ -123,10 +127,16 @@ tunnel_start() {
 	die "$1 does not start: $(cat "$build/$name.log")"
 }
 
-# hub_start HUB: namespace, link, process, TUN up; adds to targets.
+# hub_start HUB: as hub_place, unless this hub cannot be had.
 hub_start() {
-	local i=${#namespaces[@]} name=wgb-$1 forward=1
 	program_of "$1" || return 0
+	hub_place "$1" 0
+}
+
+# hub_place NAME CORES [WORDS]: label and program in a namespace with a link, TUN up; adds it to
+# targets, with the words that bench/hub knows.
+hub_place() {
+	local i=${#namespaces[@]} name=wgb-$1 cores=$2 words=${3-} forward=1
 	namespace_add "$name"
 	ip link add "$name" netns wgb-load type veth peer name outer netns "$name"
 	ip -n wgb-load addr add "198.18.$i.2/24" dev "$name"
@@ -137,10 +147,10 @@ hub_start() {
 	# Peers are on one link in the kernel's eyes; it need not tell them so with each packet.
 	ip netns exec "$name" sysctl -qw net.ipv4.ip_forward=$forward \
 		net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0
-	tunnel_start "$name" "$name" 0 "${program[@]}"
+	tunnel_start "$name" "$name" "$cores" "${program[@]}"
 	ip -n "$name" addr add 10.77.0.1/16 dev "$name"
 	ip -n "$name" link set "$name" mtu 1420 up
-	targets+=(--target "$label,$name,198.18.$i.1,$pid")
+	targets+=(--target "$label,$name,198.18.$i.1,$pid${words:+,$words}")
 }
 
 hubs_start() {

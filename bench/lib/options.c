@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static bool usage(const struct options *o, const char *program, const char *what)
@@ -15,7 +14,8 @@ static bool usage(const struct options *o, const char *program, const char *what
 	fprintf(stderr,
 		"Usage: %s [options] --target LABEL,IFNAME,ADDRESS,PID [--target ...]\n"
 		"%s\n"
-		"A script run-*.sh starts the hubs, calls this and makes a table of what it prints.\n"
+		"A script run-*.sh starts the hubs, calls this and makes a table of what it "
+		"prints.\n"
 		"  --rounds N      %zu without being told\n"
 		"  --turn-ms N     of each hub in each round, %u without being told\n"
 		"  --peers N       %zu without being told\n"
@@ -32,17 +32,6 @@ static bool pin(unsigned core)
 	CPU_ZERO(&set);
 	CPU_SET(core, &set);
 	return sched_setaffinity(0, sizeof set, &set) == 0;
-}
-
-/* A socket for each peer. */
-static void descriptors_allow(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &limit);
-	}
 }
 
 bool options_parse(struct options *o, int argc, char **argv, const char *what)

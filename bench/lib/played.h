@@ -29,6 +29,9 @@ uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
 /* TAI64N; each handshake's must be later than the one before, so the grain is fine. */
 void played_timestamp(uint8_t out[WIRE_TIMESTAMP_BYTES]);
 
+/* As many as the system does: each peer has a socket. */
+void descriptors_allow(void);
+
 /* Opens a socket that is connected to the hub, GRO on, buffers large. False: why is on stderr. */
 MUST_CHECK bool played_init(
 	struct played *p, const struct sockaddr_in *hub, uint32_t inner_address);

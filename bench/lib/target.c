@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -16,6 +17,9 @@
 
 #define LISTEN_PORT 51820
 #define INNER_NETWORK 0x0a4d0000 /* 10.77.0.0/16: .0.1 is the hub's own, peers follow */
+#define IDLE_NETWORK 0x0a800000 /* 10.128.0.0/9 */
+#define IDLE_MAX 1000000
+#define SLEEP_MS 1
 #define SESSION_MAX_NS (60 * UINT64_C(1000000000)) /* half of what makes a peer renew it */
 
 static pid_t ksoftirqd;
@@ -26,17 +30,34 @@ static bool complain(const struct target *t, const char *what)
 	return false;
 }
 
+static bool word_parse(struct target *t, const char *word)
+{
+	if (!strcmp(word, "shared"))
+		return t->shared = true;
+	if (!strncmp(word, "idle=", 5))
+		t->n_idle = (uint32_t)strtoul(word + 5, NULL, 10);
+	else if (!strncmp(word, "pairs=", 6))
+		t->n_pairs = (uint32_t)strtoul(word + 6, NULL, 10);
+	else
+		return false;
+	return t->n_idle <= IDLE_MAX && t->n_pairs <= IDLE_MAX;
+}
+
 bool target_parse(struct target *t, char *text)
 {
 	char *address, *pid;
 
-	*t = (struct target){.label = strsep(&text, ",")};
+	*t = (struct target){.label = strsep(&text, ","), .poll_fd = -1};
 	t->ifname = strsep(&text, ",");
 	address = strsep(&text, ",");
 	pid = strsep(&text, ",");
 	t->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(LISTEN_PORT)};
-	if (!pid || text || inet_pton(AF_INET, address, &t->address.sin_addr) != 1)
+	if (!pid || inet_pton(AF_INET, address, &t->address.sin_addr) != 1)
 		return false;
+	while (text) {
+		if (!word_parse(t, strsep(&text, ",")))
+			return false;
+	}
 	t->pid = (pid_t)strtol(pid, NULL, 10);
 	return t->pid > 0;
 }
@@ -51,17 +72,25 @@ static void hex_write(FILE *f, const char *name, const uint8_t bytes[32])
 	fputc('\n', f);
 }
 
+static void peer_write(FILE *f, const uint8_t public_key[32], uint32_t a)
+{
+	hex_write(f, "public_key", public_key);
+	fprintf(f, "replace_allowed_ips=true\nallowed_ip=%u.%u.%u.%u/32\n", a >> 24, a >> 16 & 255,
+		a >> 8 & 255, a & 255);
+}
+
 static void set_write(FILE *f, const struct target *t)
 {
+	uint8_t nobody[32];
+
 	fprintf(f, "set=1\n");
 	hex_write(f, "private_key", t->secret.bytes);
 	fprintf(f, "listen_port=%d\nreplace_peers=true\n", LISTEN_PORT);
-	for (size_t i = 0; i < t->n_peers; i++) {
-		uint32_t a = t->peers[i].inner_address;
-
-		hex_write(f, "public_key", t->peers[i].identity.public_key.bytes);
-		fprintf(f, "replace_allowed_ips=true\nallowed_ip=%u.%u.%u.%u/32\n", a >> 24,
-			a >> 16 & 255, a >> 8 & 255, a & 255);
+	for (size_t i = 0; i < t->n_peers; i++)
+		peer_write(f, t->peers[i].identity.public_key.bytes, t->peers[i].inner_address);
+	for (uint32_t i = 0; i < t->n_idle; i++) {
+		secret_random(nobody, sizeof nobody);
+		peer_write(f, nobody, IDLE_NETWORK + i);
 	}
 	fprintf(f, "\n");
 }
@@ -102,6 +131,30 @@ static void peers_free(struct target *t)
 	free(t->peers);
 	t->peers = NULL;
 	t->n_peers = 0;
+	if (t->poll_fd >= 0)
+		close(t->poll_fd);
+	t->poll_fd = -1;
+}
+
+static bool poll_prepare(struct target *t)
+{
+	t->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (t->poll_fd < 0)
+		return complain(t, "epoll");
+	for (size_t i = 1; i < t->n_peers; i += 2) {
+		struct epoll_event e = {.events = EPOLLIN};
+
+		if (epoll_ctl(t->poll_fd, EPOLL_CTL_ADD, t->peers[i].fd, &e) < 0)
+			return complain(t, "epoll");
+	}
+	return true;
+}
+
+void target_sleep(const struct target *t)
+{
+	struct epoll_event e;
+
+	(void)epoll_wait(t->poll_fd, &e, 1, SLEEP_MS);
 }
 
 bool target_configure(struct target *t, size_t n_peers)
@@ -120,7 +173,7 @@ bool target_configure(struct target *t, size_t n_peers)
 			    INNER_NETWORK + 2 + (uint32_t)t->n_peers))
 			return false;
 	}
-	if (!configure(t))
+	if (!configure(t) || (t->shared && !poll_prepare(t)))
 		return false;
 	for (size_t i = 0; i < n_peers; i++) {
 		if (!played_handshake(&t->peers[i], &t->public_key)) {

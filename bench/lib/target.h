@@ -18,15 +18,23 @@ struct target {
 	struct x25519_public public_key;
 	struct played *peers;
 	size_t n_peers;
+	uint32_t n_idle; /* configured beside them and never heard of */
+	uint32_t n_pairs; /* that send and receive; 0: as the load says */
+	/* The hub may run on the generator's core too: the generator has no core of its own then,
+	 * and sleeps instead of looking at its sockets again and again. */
+	bool shared;
+	int poll_fd; /* of the receivers, if shared */
 	uint16_t window_packets; /* in flight; chosen anew for each load */
 };
 
-/* text is LABEL,IFNAME,ADDRESS,PID and is cut up in place. */
+/* text is LABEL,IFNAME,ADDRESS,PID[,idle=N][,pairs=N][,shared] and is cut up in place. */
 MUST_CHECK bool target_parse(struct target *t, char *text);
-/* Gives the hub these peers and no others, and shakes hands with all of them. */
+/* Gives the hub these peers and its idle ones, no others, and shakes hands with all of these. */
 MUST_CHECK bool target_configure(struct target *t, size_t n_peers);
 /* Before each load: no session gets old, every peer is alive in the hub's eyes. */
 MUST_CHECK bool target_refresh(struct target *t);
+/* Until something arrives, or some time has gone by. Only where shared. */
+void target_sleep(const struct target *t);
 /* How many datagrams may travel over the link to this hub as one: 1 makes the generator's kernel
  * cut every segmented send apart on its side, as a sender's network card does, and nothing reaches
  * the hub coalesced. It costs the generator half of what single sends do, so that the hub stays the

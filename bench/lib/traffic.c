@@ -465,7 +465,10 @@ static bool loop(struct traffic *tr, struct arrival *a, uint64_t duration_ns)
 			flying = 0;
 			heard_ns = now_ns;
 		} else if (!room) {
-			rest();
+			if (a->t->shared)
+				target_sleep(a->t);
+			else
+				rest();
 			now_ns = clock_now_ns();
 			a->turn->waited_ns += now_ns - before_ns;
 		}
