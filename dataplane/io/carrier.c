@@ -1,8 +1,8 @@
 /* carrier.c - a worker's thread: waits on its sockets and its TUN queue, and carries each burst
  * from the system call that brought it to the one that takes it away.
  *
- * RCU: the thread is offline while it waits and online while it handles what came, so that a grace
- * period never waits for an idle worker.
+ * RCU: the thread is online from the start to the end of a callback and offline while it waits, so
+ * that a grace period waits for a busy worker's present burst and never for an idle one.
  */
 #include "io/device.h"
 
@@ -38,6 +38,20 @@ static void emit(struct carrier *c, const struct worker_output *out)
 		protocol_wake(c->device);
 }
 
+/* libuv calls back from inside its wait, so each callback says by itself from when to when it reads
+ * what RCU guards. */
+static void reading_begin(void)
+{
+	urcu_qsbr_thread_online();
+}
+
+static void reading_end(struct carrier *c)
+{
+	/* What the grace period itself guarantees, in a form that a race detector understands. */
+	atomic_fetch_add_explicit(&c->n_readings, 1, memory_order_release);
+	urcu_qsbr_thread_offline();
+}
+
 /* ---- UDP ---- */
 
 /* The bursts of one receive, in portions a batch can hold. */
@@ -65,6 +79,7 @@ static void on_udp(uv_poll_t *watch, int status, int events)
 	struct udp_received received = {0};
 
 	(void)events;
+	reading_begin();
 	for (int round = 0; round < ROUNDS || received.kept; round++) {
 		if (udp_receive(s, c->udp_rx, &received))
 			break;
@@ -75,6 +90,7 @@ static void on_udp(uv_poll_t *watch, int status, int events)
 		if (!received.more)
 			break;
 	}
+	reading_end(c);
 	/* libuv stops watching after an error on the socket; reading has cleared it. */
 	if (status < 0)
 		uv_poll_start(watch, UV_READABLE, on_udp);
@@ -142,6 +158,7 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 	int err = 0;
 
 	(void)events;
+	reading_begin();
 	for (int round = 0; round < ROUNDS && more; round++) {
 		err = tun_read(&c->tun, c->tun_rx, &packets, &n, &n_bad, &more);
 		if (err)
@@ -151,6 +168,7 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 	}
 	if (n_bad)
 		worker_drop(c->worker, DROP_INNER_HEADER, n_bad);
+	reading_end(c);
 	if (err) {
 		uv_poll_stop(watch);
 		atomic_store(&c->device->tun_gone, true);
@@ -164,21 +182,6 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 }
 
 /* ---- the thread ---- */
-
-static void go_offline(uv_prepare_t *handle)
-{
-	struct carrier *c = handle->loop->data;
-
-	/* What the grace period itself guarantees, in a form that a race detector understands. */
-	atomic_fetch_add_explicit(&c->n_waits, 1, memory_order_release);
-	urcu_qsbr_thread_offline();
-}
-
-static void go_online(uv_check_t *handle)
-{
-	(void)handle;
-	urcu_qsbr_thread_online();
-}
 
 static void on_called(uv_async_t *handle)
 {
@@ -205,6 +208,7 @@ static void run(void *arg)
 	struct carrier *c = arg;
 
 	urcu_qsbr_register_thread();
+	urcu_qsbr_thread_offline();
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	urcu_qsbr_unregister_thread();
 }
@@ -218,10 +222,6 @@ int carrier_start(struct carrier *c)
 	c->loop.data = c;
 	uv_sem_init(&c->done, 0);
 	uv_async_init(&c->loop, &c->called, on_called);
-	uv_prepare_init(&c->loop, &c->before_wait);
-	uv_prepare_start(&c->before_wait, go_offline);
-	uv_check_init(&c->loop, &c->after_wait);
-	uv_check_start(&c->after_wait, go_online);
 	uv_idle_init(&c->loop, &c->tun_again);
 	if (c->tun.fd >= 0) {
 		uv_poll_init(&c->loop, &c->watch_tun, c->tun.fd);
@@ -238,8 +238,6 @@ static void stop(struct carrier *c, void *arg)
 	close_sockets(c->sockets);
 	c->sockets = NULL;
 	uv_close((uv_handle_t *)&c->called, NULL);
-	uv_close((uv_handle_t *)&c->before_wait, NULL);
-	uv_close((uv_handle_t *)&c->after_wait, NULL);
 	uv_close((uv_handle_t *)&c->tun_again, NULL);
 	if (c->tun.fd >= 0)
 		uv_close((uv_handle_t *)&c->watch_tun, NULL);

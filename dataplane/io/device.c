@@ -62,7 +62,7 @@ void device_reclaim(struct wgh_device *device)
 		return;
 	urcu_qsbr_synchronize_rcu();
 	for (unsigned i = 0; i < device->options.n_workers; i++)
-		(void)atomic_load_explicit(&device->carriers[i].n_waits, memory_order_acquire);
+		(void)atomic_load_explicit(&device->carriers[i].n_readings, memory_order_acquire);
 	device_lock(device);
 	hub_free_retired(device->hub, list);
 	device_unlock(device);

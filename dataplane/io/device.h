@@ -37,8 +37,6 @@ struct carrier {
 	bool started;
 	uv_loop_t loop;
 	uv_async_t called;
-	uv_prepare_t before_wait;
-	uv_check_t after_wait;
 	uv_poll_t watch_tun;
 	uv_idle_t tun_again; /* running: the TUN had more than one turn's worth */
 	struct tun tun;
@@ -51,7 +49,7 @@ struct carrier {
 	void (*call)(struct carrier *carrier, void *arg);
 	void *call_arg;
 	uv_sem_t done;
-	_Atomic uint64_t n_waits; /* times the thread has let go of everything RCU guards */
+	_Atomic uint64_t n_readings; /* callbacks that are done with everything RCU guards */
 };
 
 struct protocol_thread {
