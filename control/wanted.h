@@ -44,6 +44,7 @@ struct wanted_peer {
 	const struct wgh_prefix *prefixes; /* devices and clients: exactly one /32 */
 	size_t n_prefixes;
 	struct wgh_endpoint endpoint; /* where it was last time; or of the conf file */
+	bool endpoint_changed; /* ORIGIN_CONF: by the file's own words */
 	const struct conf_peer *conf; /* ORIGIN_CONF only */
 };
 
