@@ -1,6 +1,7 @@
 /* test_device.c - a running device with real threads and sockets, between peers on loopback: what
  * is done to it while packets flow. Run under the thread sanitizer too.
  */
+#include "tests/lib/netns.h"
 #include "tests/lib/udp_peer.h"
 
 #include "crypto/secret.h"
@@ -77,12 +78,14 @@ static void add_peers(struct fixture *f)
 	apply(f, &(struct wgh_change){.peers = changes, .n_peers = N_PEERS});
 }
 
-static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
+/* ifname NULL: without a TUN. */
+static void start_with(
+	struct fixture *f, unsigned n_workers, unsigned offloads_off, const char *ifname)
 {
 	struct wgh_prefix own = {.addr = {.bytes = {10, 9, 0, 1}, .family = WGH_IPV4}, .bits = 24};
-	struct wgh_device_options options = {.ifname = "test",
+	struct wgh_device_options options = {.ifname = ifname ? ifname : "test",
 		.tun_fd = -1,
-		.no_tun = true,
+		.no_tun = !ifname,
 		.n_workers = n_workers,
 		.offloads_off = offloads_off,
 		.addresses = &own,
@@ -97,6 +100,14 @@ static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
 	uv_loop_init(&f->loop);
 	if (wgh_device_new(&f->device, &f->loop, &options, &error))
 		fail_msg("%s", error.text);
+	if (ifname) {
+		assert_int_equal(netns_address_set(ifname, "10.9.0.1", "255.255.255.0"), 0);
+		assert_int_equal(netns_link_set(ifname, true, 1420), 0);
+		for (int i = 0; i < 100 && !wgh_device_is_up(f->device); i++) {
+			turn_loop(f);
+			usleep(10000);
+		}
+	}
 	assert_true(wgh_device_is_up(f->device));
 	secret_random(change.private_key, sizeof change.private_key);
 	apply(f, &change);
@@ -109,6 +120,11 @@ static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
 	add_peers(f);
 	for (unsigned i = 0; i < N_PEERS; i++)
 		udp_peer_connect(&f->peers[i], &f->key, listen_port(f));
+}
+
+static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
+{
+	start_with(f, n_workers, offloads_off, NULL);
 }
 
 static void stop(struct fixture *f)
@@ -355,6 +371,81 @@ static void test_device_counts_what_it_forwards_and_drops(void **state)
 	stop(&f);
 }
 
+static uint64_t drops(struct fixture *f, enum drop reason)
+{
+	struct wgh_snapshot *s = snapshot(f);
+	uint64_t n = s->drops[reason];
+
+	wgh_snapshot_free(s);
+	return n;
+}
+
+static void wait_for_drops(struct fixture *f, enum drop reason, uint64_t n)
+{
+	for (int tries = 0; tries < 100 && drops(f, reason) < n; tries++)
+		usleep(10000);
+	assert_int_equal(drops(f, reason), n);
+}
+
+static void test_device_counts_truncated_datagrams(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, 1, 0);
+	/* No datagram is larger than a real slot: a device that is down gets smaller ones. */
+	device_set_up(f.device, false);
+	udp_rx_free(f.device->carriers[0].udp_rx);
+	f.device->carriers[0].udp_rx = udp_rx_new_sized(512);
+	assert_non_null(f.device->carriers[0].udp_rx);
+	device_set_up(f.device, true);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	udp_peer_send(&f.peers[0], 3, 1000, 1);
+	wait_for_drops(&f, DROP_TRUNCATED, 1);
+	must_reach(&f, 0, 1); /* and goes on */
+	stop(&f);
+}
+
+static void test_device_counts_refused_sends(void **state)
+{
+	struct wgh_peer_change nowhere = {.flags = WGH_PEER_HAS_ENDPOINT,
+		.endpoint = {.addr = {255, 255, 255, 255}, .port = 9, .family = WGH_IPV4}};
+	struct fixture f;
+
+	(void)state;
+	start(&f, 1, 0);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	must_reach(&f, 2, 3);
+	nowhere.public_key = f.peers[1].public_key;
+	apply(&f, &(struct wgh_change){.peers = &nowhere, .n_peers = 1});
+	for (uint32_t i = 0; i < 5; i++)
+		udp_peer_send(&f.peers[0], 3, 200, i);
+	wait_for_drops(&f, DROP_SEND, 5);
+	must_reach(&f, 2, 3); /* others are not disturbed */
+	stop(&f);
+}
+
+static void test_device_counts_refused_tun_writes(void **state)
+{
+	int before = netns_enter();
+	struct fixture f;
+
+	(void)state;
+	start_with(&f, 2, 0, "wgtest0");
+	all_ping_hub(&f); /* through the TUN: the kernel answers */
+	/* The device learns of this when its loop turns; until then it goes on writing. */
+	assert_int_equal(netns_link_set("wgtest0", false, 1420), 0);
+	for (uint32_t i = 0; i < 5; i++)
+		udp_peer_send(&f.peers[0], 1, 200, i);
+	wait_for_drops(&f, DROP_TUN_WRITE, 5);
+	turn_loop(&f);
+	assert_false(wgh_device_is_up(f.device));
+	stop(&f);
+	netns_leave(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +458,9 @@ int main(void)
 		cmocka_unit_test(test_device_follows_a_peer_that_roams),
 		cmocka_unit_test(test_device_survives_removing_and_adding_peers_under_traffic),
 		cmocka_unit_test(test_device_counts_what_it_forwards_and_drops),
+		cmocka_unit_test(test_device_counts_truncated_datagrams),
+		cmocka_unit_test(test_device_counts_refused_sends),
+		cmocka_unit_test(test_device_counts_refused_tun_writes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
