@@ -36,7 +36,7 @@ CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idatap
 	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
-CONTROL_LIBS := $(shell pkg-config --libs $(CONTROL_PKGS) 2>/dev/null)
+CONTROL_LIBS := $(shell pkg-config --libs $(CONTROL_PKGS) 2>/dev/null) -lm
 LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
 ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
