@@ -117,7 +117,7 @@ hub_set_up() {
 	ip -n hub addr add "$(inner4 0)/24" dev "$name"
 	ip -n hub addr add "$(inner6 0)/64" dev "$name" nodad
 	ip -n hub link set "$name" up
-	wait_for 5 ip -n hub route get "$(inner4 1)"
+	wait_for 5 eval "ip -n hub -6 route show table local | grep -q '^local $(inner6 0) '"
 }
 
 # hub_add N [WG-SET-WORDS...]: pN as a peer of hub0.
@@ -151,6 +151,8 @@ wggo() {
 	ip -n "p$1" addr add "$(inner4 "$1")/24" dev "wg$1"
 	ip -n "p$1" addr add "$(inner6 "$1")/64" dev "wg$1" nodad
 	ip -n "p$1" link set "wg$1" up
+	# The kernel takes an IPv6 address into service a moment after the link is up.
+	wait_for 5 eval "ip -n p$1 -6 route show table local | grep -q '^local $(inner6 "$1") '"
 }
 
 # peer N [WG-SET-WORDS...]: the same, with the hub as its peer. Once more for the same N: the session
@@ -265,7 +267,11 @@ run_tests() {
 			for log in $T/test.out $T/*.log; do
 				[ -e "$log" ] && grep -qv '[│┌└]' "$log" || continue # wireguard-go's greeting
 				echo "# ${log##*/}:"
-				grep -v '[│┌└]' "$log" | tail -25 | sed 's/^/#   /'
+				grep -v '[│┌└]' "$log" | if grep -q 'Sanitizer:' "$log"; then
+					grep -m 1 -A 60 'Sanitizer:'
+				else
+					tail -25
+				fi | sed 's/^/#   /'
 			done
 		fi
 		clean
