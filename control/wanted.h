@@ -6,7 +6,8 @@
  * a name is a label, so a name that comes with another key is another peer and the old one goes.
  * Devices and clients own exactly one address, whatever anybody asks. Where two want one address or
  * one key, the present holder stays and the newcomer is refused, with both names; among newcomers:
- * conf, wg, client, device, then the lower name. Then:
+ * conf, wg, client, device, then the lower name. A peer made by hand whose key somebody writes into
+ *a file becomes the file's. Then:
  *
  *	wanted_claim_*(); wanted_resolve(); wanted_sync(); wgh_device_apply(); wanted_applied()
  *

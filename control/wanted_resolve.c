@@ -121,15 +121,16 @@ static bool same_prefixes(const struct claim *claim, const struct wanted_peer *h
 }
 
 /* Does the key belong to this claim now? Best the same name and address, then the same name, the
- * same address, the same origin. */
+ * same address, the same origin. Of newcomers a file that people wrote comes before the peer that
+ * somebody made by hand, so that a line in it adopts that peer; a device's word does not. */
 static int key_rank(const struct set *now, const struct claim *claim)
 {
+	static const int newcomers[N_ORIGINS] = {
+		[ORIGIN_CONF] = 4, [ORIGIN_CLIENTS] = 4, [ORIGIN_WG] = 5, [ORIGIN_FACTORY] = 6};
 	const struct wanted_peer *holder = set_find(now, &claim->public_key);
 
-	if (!holder)
-		return claim->origin == ORIGIN_WG ? 0 : 4; /* it runs, so it holds */
-	if (holder->origin != claim->origin)
-		return 4;
+	if (!holder || holder->origin != claim->origin || claim->origin == ORIGIN_WG)
+		return newcomers[claim->origin];
 	return (strcmp(holder->name, claim->name) ? 2 : 0) + !same_prefixes(claim, holder);
 }
 
@@ -233,7 +234,9 @@ static void sieve_keys(struct work *work)
 		if (winner &&
 			!memcmp(&winner->public_key, &claim->public_key,
 				sizeof claim->public_key)) {
-			refuse(work, claim, &why, winner);
+			/* A running peer that a file has adopted is refused nothing. */
+			if (claim->origin != ORIGIN_WG)
+				refuse(work, claim, &why, winner);
 			continue;
 		}
 		winner = claim;

@@ -28,6 +28,16 @@ enum origin wanted_origin_of(void *arg, const struct wgh_public_key *key)
 	return found ? found->origin : ORIGIN_WG;
 }
 
+/* As wanted_origin_of(), but a peer made by hand that a file has taken up is the file's from now
+ * on. The Factory takes nobody up: wanted_resolve() refuses its claim to such a key. */
+static enum origin origin_with_adoption(void *arg, const struct wgh_public_key *key)
+{
+	const struct wanted_peer *peer = wanted_find(arg, key);
+	enum origin origin = wanted_origin_of(arg, key);
+
+	return origin == ORIGIN_WG && peer ? peer->origin : origin;
+}
+
 int wanted_sync(const struct wanted *w, unsigned origins, const struct wgh_snapshot *running,
 	struct sync *sync)
 {
@@ -54,7 +64,7 @@ int wanted_sync(const struct wanted *w, unsigned origins, const struct wgh_snaps
 			.keepalive_s = peer->conf ? peer->conf->keepalive_s : 0};
 	}
 	err = sync_peers(sync, origins & ~ORIGIN_BIT(ORIGIN_WG), peers, n, running,
-		wanted_origin_of, (void *)w);
+		origin_with_adoption, (void *)w);
 	free(peers);
 	return err;
 }

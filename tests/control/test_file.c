@@ -267,7 +267,10 @@ static int full_disk(void)
 	CHECK(file_replace(path, large, 99999, 0600, 0, &error) == -ENOSPC);
 	CHECK(holds(path, "precious"));
 	CHECK(!is_there(".f.new"));
+	/* The same where only in place is left. */
 	CHECK(!mount(path, path, NULL, MS_BIND, NULL));
+	CHECK(!mount(folder, folder, NULL, MS_BIND | MS_REC, NULL));
+	CHECK(!mount(NULL, folder, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL));
 	CHECK(file_replace(path, large, 99999, 0600, FILE_IN_PLACE_OK, &error) == -ENOSPC);
 	CHECK(holds(path, "precious"));
 	free(large);

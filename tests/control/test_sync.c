@@ -230,6 +230,8 @@ static enum origin origin_of(void *arg, const struct wgh_public_key *key)
 static struct sync sync_lists(unsigned origins, const uint8_t *wanted, const uint8_t *running)
 {
 	struct wgh_prefix ip = {.addr = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4}, .bits = 32};
+	struct wgh_prefix other = {
+		.addr = {.bytes = {10, 0, 0, 2}, .family = WGH_IPV4}, .bits = 32};
 	struct wgh_peer_view views[8] = {{{{0}}}};
 	struct wgh_snapshot snapshot = {.peers = views};
 	struct sync_peer peers[8] = {{{{0}}}};
@@ -244,7 +246,7 @@ static struct sync sync_lists(unsigned origins, const uint8_t *wanted, const uin
 	}
 	for (; running[snapshot.n_peers]; snapshot.n_peers++) {
 		views[snapshot.n_peers].public_key.bytes[0] = running[snapshot.n_peers];
-		views[snapshot.n_peers].allowed_ips = &ip;
+		views[snapshot.n_peers].allowed_ips = running[snapshot.n_peers] < 20 ? &ip : &other;
 		views[snapshot.n_peers].n_allowed_ips = 1;
 		views[snapshot.n_peers].keepalive_s = 7; /* somebody's by hand */
 		views[snapshot.n_peers].preshared_key[0] = 7;

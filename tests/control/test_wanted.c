@@ -244,6 +244,38 @@ static void test_peers_made_by_hand_stay_whatever_the_factory_says(void **state)
 	assert_int_equal(refusal(f, 30)->reason, REFUSED_KEY_TAKEN);
 }
 
+/* Old guides say: wg set, and then echo >> the clients file. */
+static void test_line_in_a_file_adopts_the_peer_made_by_hand(void **state)
+{
+	struct fixture *f = *state;
+	struct wgh_allowed_ip ip = {.prefix = {.addr = addr_of(42, 0), .bits = 24}};
+	struct wgh_peer_change by_hand = {.public_key = key_of(30),
+		.allowed_ips = &ip,
+		.n_allowed_ips = 1,
+		.flags = WGH_PEER_HAS_KEEPALIVE,
+		.keepalive_s = 25};
+	struct wgh_change change = {.peers = &by_hand, .n_peers = 1};
+	struct wgh_error error;
+	size_t n;
+
+	apply(f);
+	assert_int_equal(fake_device_apply(&f->device, &change, &error), 0);
+	apply(f);
+	assert_int_equal(running(f, 30)->ips[0].prefix.bits, 24);
+	claim_clients(f->w, DEVS({"laptop", 30, 42, 254}), 1);
+	apply(f);
+	assert_int_equal(f->last.n_changed, 1);
+	assert_int_equal(f->last.change.n_peers, 1);
+	assert_int_equal(running(f, 30)->ips[0].prefix.bits, 32);
+	assert_int_equal(running(f, 30)->config.keepalive_s, 25); /* no file's business */
+	assert_string_equal(name_of(f, 30), "laptop");
+	wanted_refusals(f->w, &n);
+	assert_int_equal(n, 0);
+	claim_clients(f->w, NULL, 0);
+	apply(f);
+	assert_null(running(f, 30));
+}
+
 /* What old guides tell people to type gives the whole network to one peer. */
 static void test_prefix_taken_by_hand_is_taken_back(void **state)
 {
@@ -580,6 +612,23 @@ static void test_restart_keeps_holders_and_endpoints(void **state)
 	fake_device_fini(&again.device);
 }
 
+static void test_endpoint_is_kept_when_the_answer_comes_before_the_device_has_it(void **state)
+{
+	struct fixture *f = *state;
+	struct state saved = {0};
+	struct state_peer *peer = state_add(&saved);
+
+	*peer = (struct state_peer){.public_key = key_of(1),
+		.address = addr_of(42, 2),
+		.name = strdup("a"),
+		.endpoint = {.addr = {192, 0, 2, 1}, .port = 99, .family = WGH_IPV4}};
+	assert_int_equal(wanted_restore(f->w, &saved), 0);
+	state_fini(&saved);
+	CLAIM(f, 1, {"a", 1, 42, 2});
+	apply(f);
+	assert_int_equal(running(f, 1)->config.endpoint.port, 99);
+}
+
 /* ---- the guard ---- */
 
 static bool accepts(struct vanish_guard *g, struct fixture *f, const struct dev *devs, size_t n,
@@ -737,6 +786,7 @@ int main(void)
 		WANTED_TEST(test_name_with_another_key_replaces_the_old_peer_at_once),
 		WANTED_TEST(test_disabled_device_goes_and_its_address_is_not_given_away),
 		WANTED_TEST(test_peers_made_by_hand_stay_whatever_the_factory_says),
+		WANTED_TEST(test_line_in_a_file_adopts_the_peer_made_by_hand),
 		WANTED_TEST(test_prefix_taken_by_hand_is_taken_back),
 		WANTED_TEST(test_peer_may_pass_from_one_list_to_another_without_loss),
 		WANTED_TEST(test_peers_of_a_conf_file_keep_their_settings),
@@ -750,6 +800,7 @@ int main(void)
 		WANTED_TEST(test_refused_item_shows_its_reason),
 		WANTED_TEST(test_newcomer_is_judged_beside_the_present_set),
 		WANTED_TEST(test_restart_keeps_holders_and_endpoints),
+		WANTED_TEST(test_endpoint_is_kept_when_the_answer_comes_before_the_device_has_it),
 		WANTED_TEST(test_half_a_fleet_is_gone_when_it_is_said_twice),
 		WANTED_TEST(test_small_fleet_is_believed_unless_the_answer_is_odd),
 		WANTED_TEST(test_any_lists_give_a_set_without_conflicts),
