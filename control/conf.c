@@ -8,6 +8,7 @@
 
 #include "control/array.h"
 #include "control/error.h"
+#include "control/slice.h"
 #include "control/text.h"
 #include "crypto/key_text.h"
 
@@ -19,11 +20,6 @@
 
 #define MTU_MIN 576
 #define MTU_MAX 65440 /* a message of this must fit into one UDP datagram over IPv6 */
-
-struct slice {
-	const char *at;
-	size_t n;
-};
 
 enum section { SECTION_NONE, SECTION_INTERFACE, SECTION_PEER };
 
@@ -58,20 +54,6 @@ static struct conf_peer *last_peer(struct parser *p)
 	return &p->conf->peers[p->conf->n_peers - 1];
 }
 
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.n && is_space(s.at[0]))
-		s.at++, s.n--;
-	while (s.n && is_space(s.at[s.n - 1]))
-		s.n--;
-	return s;
-}
-
 static bool is_word(struct slice s, const char *word)
 {
 	return s.n == strlen(word) && !strncasecmp(s.at, word, s.n);
@@ -103,7 +85,7 @@ static const char *each_of(struct parser *p, struct slice list, key_fn *take)
 	for (;;) {
 		const char *comma = list.n ? memchr(list.at, ',', list.n) : NULL;
 		size_t n = comma ? (size_t)(comma - list.at) : list.n;
-		const char *why = take(p, trim((struct slice){list.at, n}));
+		const char *why = take(p, slice_trim((struct slice){list.at, n}));
 
 		if (why || !comma)
 			return why;
@@ -353,8 +335,8 @@ static int key_line(struct parser *p, struct slice line)
 		return fail(p, p->line, "the file must begin with [Interface] or [Peer]");
 	if (!equals)
 		return fail(p, p->line, "a line is [Section], Key = value or # comment");
-	name = trim((struct slice){line.at, (size_t)(equals - line.at)});
-	value = trim((struct slice){equals + 1, line.n - (size_t)(equals + 1 - line.at)});
+	name = slice_trim((struct slice){line.at, (size_t)(equals - line.at)});
+	value = slice_trim((struct slice){equals + 1, line.n - (size_t)(equals + 1 - line.at)});
 	for (unsigned i = 0; keys[i].name; i++) {
 		if (!is_word(name, keys[i].name))
 			continue;
@@ -387,7 +369,7 @@ static void take_comment(struct parser *p, struct slice line)
 
 	while (line.n && line.at[0] == '#')
 		line.at++, line.n--;
-	line = trim(line);
+	line = slice_trim(line);
 	equals = line.n ? memchr(line.at, '=', line.n) : NULL;
 	if (!equals) {
 		if (!p->plain_comment.n)
@@ -395,9 +377,10 @@ static void take_comment(struct parser *p, struct slice line)
 		return;
 	}
 	/* Any other "key = value" is a setting that somebody took out. */
-	if (is_word(trim((struct slice){line.at, (size_t)(equals - line.at)}), "friendly_name"))
-		p->friendly_comment =
-			trim((struct slice){equals + 1, line.n - (size_t)(equals + 1 - line.at)});
+	if (is_word(slice_trim((struct slice){line.at, (size_t)(equals - line.at)}),
+		    "friendly_name"))
+		p->friendly_comment = slice_trim(
+			(struct slice){equals + 1, line.n - (size_t)(equals + 1 - line.at)});
 }
 
 /* The lines of comment that just ended name the present peer, unless a better name is known. */
@@ -482,14 +465,14 @@ static int one_line(struct parser *p, struct slice line)
 
 	if (memchr(line.at, 0, line.n))
 		return fail(p, p->line, "a zero byte: this is not a text file");
-	line = trim(line);
+	line = slice_trim(line);
 	if (line.n && line.at[0] == '#') {
 		take_comment(p, line);
 		return 0;
 	}
 	hash = line.n ? memchr(line.at, '#', line.n) : NULL;
 	if (hash)
-		line = trim((struct slice){line.at, (size_t)(hash - line.at)});
+		line = slice_trim((struct slice){line.at, (size_t)(hash - line.at)});
 	if (line.n && line.at[0] == '[')
 		return section_line(p, line);
 	err = settle_comments(p);
@@ -505,15 +488,13 @@ int conf_parse(struct conf **conf, const char *path, const char *text, size_t le
 	size_t at =
 		len_bytes >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0; /* an editor's mark */
 	int err = p.conf ? 0 : -ENOMEM;
+	struct slice rest, line;
 
 	text_escape(p.path, sizeof p.path, path, strlen(path));
-	while (!err && at < len_bytes) {
-		const char *newline = memchr(text + at, '\n', len_bytes - at);
-		size_t n = newline ? (size_t)(newline - text) - at : len_bytes - at;
-
+	rest = (struct slice){text + at, len_bytes - at};
+	while (!err && slice_line(&rest, &line, NULL)) {
 		p.line++;
-		err = one_line(&p, (struct slice){text + at, n});
-		at += n + 1;
+		err = one_line(&p, line);
 	}
 	if (!err)
 		err = settle_comments(&p);
