@@ -27,7 +27,7 @@ OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
-CONTROL_PKGS := jansson
+CONTROL_PKGS := jansson libcurl
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
@@ -178,16 +178,13 @@ fuzz:
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/run.sh fuzz
 
 .PHONY: bench
-# Some minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
+# About 7 minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
 # bench/out/ too.
 bench:
 	@tests/deps.sh demo
 	@echo "building"
 	@$(BUILD) -s all benches
-	@mkdir -p bench/out
-	@$(B)/bench/aead
-	@$(B)/bench/core
-	@bench/run-hub.sh --json bench/out/hub.json
+	@bench/run-all.sh
 
 units: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)

@@ -307,7 +307,9 @@ static void row_json(const struct load *load, size_t i)
 		figure_json(o.json, "kpps_ratio", figure_of(s->kpps_ratio, o.n_rounds));
 		fprintf(o.json, ", ");
 		figure_json(o.json, "cpu_ratio", figure_of(s->cpu_ratio, o.n_rounds));
-		fprintf(o.json, ", \"ratio_kind\": \"%s\"", ratio_kind(i));
+		fprintf(o.json, ", \"ratio_kind\": \"%s\", \"ratio_loss_percent\": %.3g",
+			ratio_kind(i),
+			figure_of(all[o.over_first ? i : 0].loss, o.n_rounds).median);
 	}
 	fprintf(o.json, "}");
 }
