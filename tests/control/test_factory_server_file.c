@@ -90,7 +90,7 @@ static void test_missing_or_wrong_value_is_named_and_changes_nothing(void **stat
 static void test_surprises_are_noted(void **state)
 {
 	static const char *const texts[] = {"keepalive=15\n" GOOD, "pubkey\n" GOOD,
-		"endpoint=hub.example.net:5555\nserver_address=10.42.42.1/24\npubkey=" KEY};
+		("endpoint=hub.example.net:5555\nserver_address=10.42.42.1/24\npubkey=" KEY)};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
