@@ -29,7 +29,9 @@ void cookie_checker_set_key(struct cookie_checker *checker, const struct x25519_
 /* msg is a whole initiation or response of len_bytes; macs are its last 32 bytes. */
 MUST_CHECK bool cookie_mac1_ok(
 	const struct cookie_checker *checker, const uint8_t *msg, size_t len_bytes);
-/* random: 32 fresh bytes, used if the secret is too old to be kept. */
+/* The next cookie_mac2_ok() needs a new secret. */
+bool cookie_secret_is_old(const struct cookie_checker *checker, uint64_t now_ns);
+/* random: 32 fresh bytes, used if the secret is too old to be kept, and only then. */
 MUST_CHECK bool cookie_mac2_ok(struct cookie_checker *checker, const uint8_t *msg, size_t len_bytes,
 	const struct wgh_endpoint *from, const uint8_t random[32], uint64_t now_ns);
 /* The cookie reply to msg; random: 24 fresh bytes for the nonce. Call after cookie_mac2_ok() said

@@ -304,26 +304,35 @@ static bool answerable(const struct wgh_endpoint *from)
 	return from->port && (loopback || ip_addr_is_unicast(&addr));
 }
 
+/* Random, drawn many at a time: one by one they cost a system call for each reply. */
+static const uint8_t *fresh_nonce(struct hub *hub)
+{
+	if (!hub->n_cookie_nonces) {
+		random_bytes(hub, hub->cookie_nonces, sizeof hub->cookie_nonces);
+		hub->n_cookie_nonces = COOKIE_NONCES;
+	}
+	return hub->cookie_nonces[--hub->n_cookie_nonces];
+}
+
 static void send_cookie_reply(struct hub *hub, const struct worker_handshake *in)
 {
-	uint8_t nonce[WIRE_NONCE_BYTES];
 	struct wire_cookie reply;
 
-	random_bytes(hub, nonce, sizeof nonce);
 	/* Both messages carry the sender's index behind the type. */
 	cookie_reply_write(hub->checker, &reply, le32_get(in->message + 4), in->message,
-		in->len_bytes, &in->from, nonce);
+		in->len_bytes, &in->from, fresh_nonce(hub));
 	send_message(hub, &in->from, &reply, sizeof reply, 0);
 }
 
 /* Under load only those pass who proved their address and do not ask too often. */
 static enum drop load_check(struct hub *hub, const struct worker_handshake *in, uint64_t now_ns)
 {
-	uint8_t random[32];
+	uint8_t random[32] = {0};
 
 	if (!hub->under_load_until_ns || time_reached(now_ns, hub->under_load_until_ns))
 		return DROP_NONE;
-	random_bytes(hub, random, sizeof random);
+	if (cookie_secret_is_old(hub->checker, now_ns))
+		random_bytes(hub, random, sizeof random);
 	if (!cookie_mac2_ok(hub->checker, in->message, in->len_bytes, &in->from, random, now_ns)) {
 		send_cookie_reply(hub, in);
 		return DROP_UNDER_LOAD;

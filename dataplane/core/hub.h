@@ -23,6 +23,8 @@
 #include "core/timers.h"
 #include "wghub_device.h"
 
+#define COOKIE_NONCES 32 /* drawn at a time */
+
 struct aead;
 struct worker;
 
@@ -69,6 +71,9 @@ struct hub {
 	struct aead *aead;
 	struct worker **workers;
 	struct retired *retired;
+
+	uint8_t cookie_nonces[COOKIE_NONCES][WIRE_NONCE_BYTES]; /* the first n are unused */
+	uint32_t n_cookie_nonces;
 
 	uint64_t under_load_until_ns;
 	uint64_t replay_report_ns,

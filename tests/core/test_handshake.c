@@ -651,6 +651,28 @@ static void test_handshake_wrong_mac1_is_silence_also_under_load(void **state)
 	assert_int_equal(f.n_sent, 0);
 }
 
+/* They are drawn many at a time; more than that are asked for here. */
+static void test_handshake_no_two_cookie_replies_share_a_nonce(void **state)
+{
+	const size_t n = 3 * COOKIE_NONCES + 1;
+	const struct wire_cookie *reply, *earlier;
+	struct wire_initiation msg;
+
+	(void)state;
+	overload();
+	remote_initiation(&f, &a, &msg);
+	for (size_t i = 0; i < n; i++) {
+		give(&msg, sizeof msg);
+		assert_int_equal(f.n_sent, i + 1);
+		assert_int_equal(f.sent[i].len_bytes, sizeof *reply);
+		reply = (const struct wire_cookie *)f.sent[i].data;
+		for (size_t k = 0; k < i; k++) {
+			earlier = (const struct wire_cookie *)f.sent[k].data;
+			assert_memory_not_equal(reply->nonce, earlier->nonce, WIRE_NONCE_BYTES);
+		}
+	}
+}
+
 static void test_handshake_load_holds_one_second_and_starts_at_an_eighth(void **state)
 {
 	const struct wire_cookie stray = {{WIRE_COOKIE}};
@@ -773,6 +795,7 @@ int main(void)
 		TEST(test_handshake_under_load_asks_for_a_cookie_and_takes_it),
 		TEST(test_handshake_under_load_asks_for_cookies_with_responses_too),
 		TEST(test_handshake_wrong_mac1_is_silence_also_under_load),
+		TEST(test_handshake_no_two_cookie_replies_share_a_nonce),
 		TEST(test_handshake_load_holds_one_second_and_starts_at_an_eighth),
 		TEST(test_handshake_thousand_honest_ones_are_no_load),
 		TEST(test_handshake_cookie_from_a_peer_is_used_for_the_retransmission),
