@@ -408,9 +408,9 @@ void wgh_device_free(struct wgh_device *device)
 		return;
 	if (device->hub && device->up)
 		device_set_up(device, false);
-	protocol_stop(device);
 	for (unsigned i = 0; device->carriers && i < device->options.n_workers; i++)
 		carrier_stop(&device->carriers[i]);
+	protocol_stop(device); /* after those that wake it */
 	if (!device->options.no_tun)
 		link_stop(device);
 	if (device->notify)

@@ -56,7 +56,11 @@ struct protocol_thread {
 	uv_thread_t thread;
 	bool started;
 	uv_loop_t loop;
-	uv_async_t wake, stop;
+	uv_async_t stop;
+	int wake_fd; /* an eventfd; -1: not started */
+	_Atomic bool woken; /* it is written and not yet read: no need to write again */
+	uv_poll_t wake;
+	uv_idle_t again; /* running: there was more than one turn's worth */
 	uv_timer_t timer;
 	uint64_t reclaim_at_ns; /* retired objects wait until then; TIME_NEVER: none do */
 };
