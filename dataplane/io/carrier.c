@@ -172,7 +172,7 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 	if (err) {
 		uv_poll_stop(watch);
 		atomic_store(&c->device->tun_gone, true);
-		uv_async_send(c->device->notify);
+		wake_send(c->device->notify);
 		return;
 	}
 	if (more) /* perhaps the rest of a packet that was read already: do not wait for the next */

@@ -99,7 +99,7 @@ static void hub_event(void *arg, const struct wgh_event *event)
 	if (device->n_events < EVENT_QUEUE) /* a caller that does not look loses the newest */
 		device->events[device->n_events++] = *event;
 	pthread_mutex_unlock(&device->event_lock);
-	uv_async_send(device->notify);
+	wake_send(device->notify);
 }
 
 /* ---- main's side ---- */
@@ -118,9 +118,9 @@ static bool event_take(struct wgh_device *device, uint32_t at, struct wgh_event 
 	return there;
 }
 
-static void on_notify(uv_async_t *async)
+static void on_notify(void *arg)
 {
-	struct wgh_device *device = async->data;
+	struct wgh_device *device = arg;
 	struct wgh_event event;
 
 	for (uint32_t at = 0; event_take(device, at, &event); at++)
@@ -338,8 +338,12 @@ static int start(struct wgh_device *device, struct wgh_error *error)
 	device->notify = calloc(1, sizeof *device->notify);
 	if (!device->notify)
 		return device_fail(error, -ENOMEM, "not enough memory to start");
-	uv_async_init(device->loop, device->notify, on_notify);
-	device->notify->data = device;
+	err = wake_init(device->notify, device->loop, on_notify, device);
+	if (err) {
+		free(device->notify);
+		device->notify = NULL;
+		return device_fail(error, err, "cannot make an eventfd: %s", strerror(-err));
+	}
 	err = protocol_start(device);
 	for (unsigned i = 0; i < device->options.n_workers && !err; i++)
 		err = carrier_start(&device->carriers[i]);
@@ -414,7 +418,7 @@ void wgh_device_free(struct wgh_device *device)
 	if (!device->options.no_tun)
 		link_stop(device);
 	if (device->notify)
-		uv_close((uv_handle_t *)device->notify, on_notify_closed);
+		wake_close(device->notify, on_notify_closed);
 	hub_free(device->hub);
 	free(device->carriers);
 	pthread_mutex_destroy(&device->turn_lock);

@@ -16,6 +16,7 @@
 #include "io/netlink.h"
 #include "io/tun.h"
 #include "io/udp.h"
+#include "io/wake.h"
 #include "wghub_device.h"
 
 #include <pthread.h>
@@ -57,9 +58,7 @@ struct protocol_thread {
 	bool started;
 	uv_loop_t loop;
 	uv_async_t stop;
-	int wake_fd; /* an eventfd; -1: not started */
-	_Atomic bool woken; /* it is written and not yet read: no need to write again */
-	uv_poll_t wake;
+	struct wake wake;
 	uv_idle_t again; /* running: there was more than one turn's worth */
 	uv_timer_t timer;
 	uint64_t reclaim_at_ns; /* retired objects wait until then; TIME_NEVER: none do */
@@ -75,7 +74,7 @@ struct wgh_device {
 	struct udp_pair *send_sockets; /* where the protocol thread sends; behind hub_lock */
 
 	uv_loop_t *loop;
-	uv_async_t *notify; /* events wait, or the device has ended; freed when closed */
+	struct wake *notify; /* events wait, or the device has ended; freed when closed */
 	uv_poll_t *watch_netlink;
 	uv_timer_t *watch_moved; /* asks the TUN for its state where netlink does not reach it */
 	struct netlink *netlink;

@@ -1,18 +1,11 @@
 /* protocol_thread.c - handshakes and timers in a thread of their own, so that a flood of handshakes
  * never holds up data. It sleeps until a worker wakes it or the earliest deadline comes.
- *
- * A worker wakes it by an eventfd of our own. uv_async_send() would do, but libuv 1.44 marks its
- * handle busy around the write, and where both threads share a core the woken one runs at once and
- * spins 15 us on that mark before it lets the other one finish.
  */
 #include "io/device.h"
 
 #include "core/limits.h"
 
-#include <errno.h>
-#include <sys/eventfd.h>
 #include <time.h>
-#include <unistd.h>
 
 /* How long retired objects may wait for company: a grace period costs each busy worker's present
  * batch. */
@@ -39,16 +32,8 @@ static void on_again(uv_idle_t *idle)
 	work(idle->loop->data);
 }
 
-static void on_wake(uv_poll_t *watch, int status, int events)
+static void on_wake(void *device)
 {
-	struct wgh_device *device = watch->loop->data;
-	uint64_t n;
-
-	(void)status;
-	(void)events;
-	IGNORE_RESULT(read(device->protocol.wake_fd, &n, sizeof n)); /* never blocks */
-	/* Before the work: what is queued from now on is written again. */
-	atomic_exchange(&device->protocol.woken, false);
 	work(device);
 }
 
@@ -79,7 +64,7 @@ static void on_stop(uv_async_t *async)
 {
 	struct wgh_device *device = async->loop->data;
 
-	uv_close((uv_handle_t *)&device->protocol.wake, NULL);
+	wake_close(&device->protocol.wake, NULL);
 	uv_close((uv_handle_t *)&device->protocol.again, NULL);
 	uv_close((uv_handle_t *)&device->protocol.stop, NULL);
 	uv_close((uv_handle_t *)&device->protocol.timer, NULL);
@@ -95,20 +80,17 @@ static void run(void *arg)
 int protocol_start(struct wgh_device *device)
 {
 	struct protocol_thread *t = &device->protocol;
-	int err;
+	int err = uv_loop_init(&t->loop);
 
-	t->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (t->wake_fd < 0)
-		return -errno;
-	err = uv_loop_init(&t->loop);
+	if (err)
+		return err;
+	err = wake_init(&t->wake, &t->loop, on_wake, device);
 	if (err) {
-		close(t->wake_fd);
+		uv_loop_close(&t->loop);
 		return err;
 	}
 	t->loop.data = device;
 	t->reclaim_at_ns = TIME_NEVER;
-	uv_poll_init(&t->loop, &t->wake, t->wake_fd);
-	uv_poll_start(&t->wake, UV_READABLE, on_wake);
 	uv_idle_init(&t->loop, &t->again);
 	uv_async_init(&t->loop, &t->stop, on_stop);
 	uv_timer_init(&t->loop, &t->timer);
@@ -127,14 +109,9 @@ void protocol_stop(struct wgh_device *device)
 	uv_thread_join(&t->thread);
 	uv_loop_close(&t->loop);
 	t->started = false;
-	close(t->wake_fd);
 }
 
 void protocol_wake(struct wgh_device *device)
 {
-	struct protocol_thread *t = &device->protocol;
-	const uint64_t one = 1;
-
-	if (!atomic_exchange(&t->woken, true))
-		IGNORE_RESULT(write(t->wake_fd, &one, sizeof one)); /* there is always room for 1 */
+	wake_send(&device->protocol.wake);
 }
