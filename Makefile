@@ -151,7 +151,7 @@ check:
 	@$(BUILD) VARIANT=fuzz fuzzers
 	@$(BUILD) VARIANT=asan all units
 	@$(BUILD) VARIANT=tsan all units
-	@tests/run.sh layers units fuzz units:asan units:tsan interop
+	@tests/run.sh layers units count fuzz units:asan units:tsan interop
 
 compilers:
 	@$(BUILD) WERROR=1 VARIANT=release all units benches
@@ -200,7 +200,7 @@ install: all
 	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(PREFIX)/lib/libwghub.so.0
 	ln -sf libwghub.so.0 $(DESTDIR)$(PREFIX)/lib/libwghub.so
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include dataplane/include/wghub.h \
-		dataplane/include/wghub_device.h
+		dataplane/include/wghub_device.h dataplane/include/wghub_bench.h
 
 clean:
 	rm -rf build wghub

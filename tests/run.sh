@@ -2,10 +2,11 @@
 # run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
 # line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
 #
-#   tests/run.sh [--variant V] [SUITE...]           default: layers units fuzz interop
+#   tests/run.sh [--variant V] [SUITE...]           default: layers units count fuzz interop
 #
 #   layers    tests/layers.sh
 #   units     the cmocka programs build/V/tests/*/test_*
+#   count     bench/count.sh: instructions for each packet, of build/V/bench/core; needs valgrind
 #   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
 #   interop   the scripts of tests/interop against build/V/wghub; needs root
 #
@@ -108,6 +109,20 @@ run_units() {
 			failed "$program" "is not built"
 		fi
 	done
+}
+
+run_count() {
+	local line n=0
+	BENCH_CORE=build/$1/bench/core bench/count.sh >"$work/count" 2>"$work/count.err"
+	while IFS= read -r line; do
+		n=$((n + 1))
+		case $line in
+		"ok "*) passed "count/${line#ok }" ;;
+		*) failed "count" "${line#not ok }" ;;
+		esac
+	done <"$work/count"
+	[ $n != 0 ] || failed "count" "bench/count.sh gives no count"
+	print_log "$work/count.err"
 }
 
 run_fuzz() {
@@ -217,15 +232,15 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | units | fuzz | interop | layers:* | units:* | interop:*) suites+=("$1") ;;
+	layers | units | count | fuzz | interop | layers:* | units:* | interop:*) suites+=("$1") ;;
 	*)
-		echo "usage: tests/run.sh [--variant V] [layers|units|fuzz|interop[:VARIANT]]..." >&2
+		echo "usage: tests/run.sh [--variant V] [layers|units|count|fuzz|interop[:VARIANT]]..." >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(layers units fuzz interop)
+[ ${#suites[@]} -gt 0 ] || suites=(layers units count fuzz interop)
 
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 
