@@ -22,6 +22,8 @@ rounds=${1:-5}
 seconds=${2:-1}
 loads=${*:3}
 loads=${loads:-tcp1 tcp1-back tcp4 tcp4-back udp}
+# Debian's congestion control, whatever the machine has: bbr sets a timer for each of its sends.
+tcp=(-C cubic)
 labels=() suffixes=() near=() far=()
 
 # tunnel_add HUB: two ends; near and far get the pids.
@@ -87,10 +89,10 @@ turn() {
 	local what
 	progress "round $round of $rounds: $2, ${labels[$i]}"
 	case $2 in
-	tcp1) what="TCP, 1 stream" && run ;;
-	tcp1-back) what="TCP, 1 stream, back" && run -R ;;
-	tcp4) what="TCP, 4 streams" && run -P 4 ;;
-	tcp4-back) what="TCP, 4 streams, back" && run -P 4 -R ;;
+	tcp1) what="TCP, 1 stream" && run "${tcp[@]}" ;;
+	tcp1-back) what="TCP, 1 stream, back" && run "${tcp[@]}" -R ;;
+	tcp4) what="TCP, 4 streams" && run "${tcp[@]}" -P 4 ;;
+	tcp4-back) what="TCP, 4 streams, back" && run "${tcp[@]}" -P 4 -R ;;
 	udp) what="UDP, 1,400 bytes" && udp_best ;;
 	*) die "unknown load $2" ;;
 	esac
