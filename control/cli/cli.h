@@ -16,7 +16,7 @@ struct command {
 };
 
 extern const struct command command_run, command_up, command_down, command_show, command_genkey,
-	command_genpsk, command_pubkey;
+	command_genpsk, command_pubkey, command_bench;
 
 /* "wghub: ..." on standard error. Give it text_escape()d words only. */
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -13,7 +13,8 @@
 #include <string.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_genkey, &command_genpsk, &command_pubkey, NULL};
+	&command_genkey, &command_genpsk, &command_pubkey, &command_bench,
+	NULL};
 
 static const char introduction[] =
 	"wghub - a WireGuard hub in user space: no kernel module, no ip_forward, no iptables.\n"

@@ -41,6 +41,21 @@ int wgh_bench_round(struct wgh_bench *bench, struct wgh_bench_cost *cost);
 /* Name of the back end. */
 const char *wgh_bench_aead(const struct wgh_bench *bench);
 
+/* ---- with sockets and kernel ---- */
+
+struct wgh_bench_loopback {
+	double packets_per_s; /* that arrived; one thread makes them, which may be the limit */
+	double cpu_ns; /* for each, of all threads but the caller's, the kernel's part included */
+	double lost_percent;
+};
+
+/* A device without a TUN carries bursts of 64 packets from one peer to another, over 127.0.0.1, both
+ * played by the caller's thread. The hub's one worker wants another core. Of options only aead and
+ * packet_bytes count. -EINVAL: options, or a kernel without UDP_SEGMENT; -EIO: nothing arrived, or
+ * not what was sent; else errors of sockets and of wgh_device_new(). */
+int wgh_bench_loopback(const struct wgh_bench_options *options, uint64_t duration_ns,
+	struct wgh_bench_loopback *result);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

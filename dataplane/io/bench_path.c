@@ -14,6 +14,7 @@
 
 #include "core/keys.h"
 #include "core/worker.h"
+#include "io/bench.h"
 
 enum {
 	BATCH_PACKETS = 128,
@@ -62,8 +63,7 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* 10.0.0.2 is that of peer 0. */
-static struct wgh_addr address(uint32_t peer)
+struct wgh_addr bench_address(uint32_t peer)
 {
 	struct wgh_addr a = {.family = WGH_IPV4};
 	uint32_t n = peer + 2;
@@ -95,7 +95,7 @@ static int peers_add(struct hub *hub, uint32_t n_peers)
 	secret_random(change.private_key, sizeof change.private_key);
 	for (uint32_t i = 0; i < n_peers; i++) {
 		secret_random(peers[i].public_key.bytes, sizeof peers[i].public_key.bytes);
-		ips[i].prefix = (struct wgh_prefix){.addr = address(i), .bits = 32};
+		ips[i].prefix = (struct wgh_prefix){.addr = bench_address(i), .bits = 32};
 		peers[i].flags = WGH_PEER_HAS_ENDPOINT;
 		peers[i].endpoint = endpoint(i);
 		peers[i].allowed_ips = &ips[i];
@@ -112,8 +112,8 @@ out:
 	return err;
 }
 
-/* As if a handshake with the peer had just been confirmed; gives the peer's side of it. */
-static int session_add(struct hub *hub, uint32_t slot, struct noise_keys *theirs, uint32_t *index)
+int bench_session_add(struct hub *hub, uint32_t slot, uint64_t now_ns, int64_t wall_ns,
+	struct noise_keys *theirs, uint32_t *index)
 {
 	struct peer *peer = hub->peers.slots[slot];
 	struct noise_keys hubs;
@@ -123,9 +123,9 @@ static int session_add(struct hub *hub, uint32_t slot, struct noise_keys *theirs
 	secret_random(&hubs, sizeof hubs);
 	theirs->send = hubs.receive;
 	theirs->receive = hubs.send;
-	err = keys_add_next(hub, peer, &hubs, *index, slot, NOW_NS);
+	err = keys_add_next(hub, peer, &hubs, *index, slot + 1, now_ns);
 	if (!err)
-		keys_confirm(hub, peer, *index, NOW_NS, NOW_NS);
+		keys_confirm(hub, peer, *index, now_ns, wall_ns);
 	secret_wipe(&hubs, sizeof hubs);
 	return err;
 }
@@ -136,15 +136,16 @@ static int sessions_add(struct wgh_bench *b)
 		struct pair *pair = &b->pairs[i];
 		struct noise_keys unused;
 		uint32_t index;
-		int err = session_add(b->hub, 2 * i, &pair->from, &pair->index);
+		int err =
+			bench_session_add(b->hub, 2 * i, NOW_NS, NOW_NS, &pair->from, &pair->index);
 
 		if (!err)
-			err = session_add(b->hub, 2 * i + 1, &unused, &index);
+			err = bench_session_add(b->hub, 2 * i + 1, NOW_NS, NOW_NS, &unused, &index);
 		secret_wipe(&unused, sizeof unused);
 		if (err)
 			return err;
-		pair->src = address(2 * i);
-		pair->dst = address(2 * i + 1);
+		pair->src = bench_address(2 * i);
+		pair->dst = bench_address(2 * i + 1);
 	}
 	return 0;
 }
@@ -217,7 +218,8 @@ const char *wgh_bench_aead(const struct wgh_bench *b)
 
 /* ---- packets ---- */
 
-static void packet_write(uint8_t *ip, uint32_t len_bytes, const struct pair *pair)
+void bench_packet_write(
+	uint8_t *ip, uint32_t len_bytes, const struct wgh_addr *src, const struct wgh_addr *dst)
 {
 	uint16_t sum;
 
@@ -227,19 +229,26 @@ static void packet_write(uint8_t *ip, uint32_t len_bytes, const struct pair *pai
 	ip[3] = (uint8_t)len_bytes;
 	ip[8] = 64;
 	ip[9] = IP_PROTO_UDP;
-	memcpy(ip + 12, pair->src.bytes, 4);
-	memcpy(ip + 16, pair->dst.bytes, 4);
+	memcpy(ip + 12, src->bytes, 4);
+	memcpy(ip + 16, dst->bytes, 4);
 	sum = ip_checksum_finish(ip_checksum_add(0, ip, 20));
 	memcpy(ip + 10, &sum, 2);
+}
+
+uint32_t bench_padded(uint32_t packet_bytes)
+{
+	uint32_t padded = (packet_bytes + 15) & ~15u;
+
+	if (padded <= MTU)
+		return padded;
+	return packet_bytes > MTU ? packet_bytes : MTU;
 }
 
 /* One batch of messages, sealed as their senders would. */
 static void batch_prepare(struct wgh_bench *b)
 {
-	uint32_t padded = (b->packet_bytes + 15) & ~15u;
+	uint32_t padded = bench_padded(b->packet_bytes);
 
-	if (padded > MTU)
-		padded = b->packet_bytes > MTU ? b->packet_bytes : MTU;
 	for (uint32_t k = 0, i = 0; k < b->n_bursts; k++) {
 		uint32_t p = b->next_pair++ % b->n_pairs;
 		struct pair *pair = &b->pairs[p];
@@ -252,7 +261,7 @@ static void batch_prepare(struct wgh_bench *b)
 			struct wire_data *msg = (struct wire_data *)data;
 
 			memset(data + 16 + b->packet_bytes, 0, 32);
-			packet_write(data + 16, b->packet_bytes, pair);
+			bench_packet_write(data + 16, b->packet_bytes, &pair->src, &pair->dst);
 			le32_put(msg->type, WIRE_DATA);
 			le32_put(msg->receiver, pair->index);
 			le64_put(msg->counter, pair->counter);

@@ -192,6 +192,9 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"genpsk now", 2, "it takes no arguments"},
 		{"pubkey " SECRET, 2, "a key given as one is seen by others"},
 		{"pubkey", 1, "not a private key"},
+		{"bench now", 2, "it takes no arguments"},
+		{"bench --seconds 0", 2, "--seconds: a number from 1 to 3600"},
+		{"bench --aead rot13", 2, "--aead rot13: not a back end here"},
 	};
 
 	(void)state;
@@ -263,7 +266,8 @@ static void test_bad_environment_is_said(void **state)
 
 static void test_help_is_there_for_every_command(void **state)
 {
-	static const char *const commands[] = {"up", "down", "show", "genkey", "genpsk", "pubkey"};
+	static const char *const commands[] = {
+		"up", "down", "show", "genkey", "genpsk", "pubkey", "bench"};
 	struct run *r = run("--help");
 	char line[64], want[64], whole[65536];
 
@@ -283,6 +287,20 @@ static void test_help_is_there_for_every_command(void **state)
 	}
 	assert_non_null(strstr(run("help run")->out, "WG_QUICK_USERSPACE_IMPLEMENTATION=wghub"));
 	assert_non_null(strstr(run("--version")->out, ", AEAD "));
+}
+
+static void test_bench_measures_what_it_says(void **state)
+{
+	static const char *const says[] = {"wghub ", "\nAEAD, ns", "  sodium ",
+		"\nThe hub in memory", "2 peers, single packets",
+		"\nThe hub on the loopback interface", " Gbit/s of large packets"};
+	struct run *r = run("bench --seconds 1 --aead sodium");
+
+	(void)state;
+	assert_int_equal(r->code, 0);
+	assert_string_equal(r->err, "");
+	for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+		assert_non_null(strstr(r->out, says[i]));
 }
 
 static void test_keys_are_those_of_wireguard(void **state)
@@ -569,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_bad_input_is_one_line_and_an_exit_code),
 		cmocka_unit_test(test_bad_environment_is_said),
 		cmocka_unit_test(test_help_is_there_for_every_command),
+		cmocka_unit_test(test_bench_measures_what_it_says),
 		cmocka_unit_test(test_keys_are_those_of_wireguard),
 		cmocka_unit_test(test_hub_goes_up_is_shown_and_goes_down),
 		cmocka_unit_test(test_second_hub_of_a_name_is_refused_and_the_first_runs_on),

@@ -82,6 +82,36 @@ static void test_path_refuses_shapes_it_cannot_have(void **state)
 		assert_int_equal(wgh_bench_new(&bench, &bad[i]), -EINVAL);
 }
 
+static void test_loopback_carries_packets_through_sockets(void **state)
+{
+	static const struct wgh_bench_options shapes[] = {
+		{.packet_bytes = 64}, {.aead = "sodium", .packet_bytes = 1419}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+		struct wgh_bench_loopback r = {0};
+
+		assert_int_equal(wgh_bench_loopback(&shapes[i], 200000000, &r), 0);
+		assert_true(r.packets_per_s > 0);
+		assert_true(r.cpu_ns > 0);
+		assert_true(r.lost_percent >= 0 && r.lost_percent < 100);
+	}
+}
+
+static void test_loopback_refuses_what_it_cannot_have(void **state)
+{
+	struct wgh_bench_options o = {.packet_bytes = 63};
+	struct wgh_bench_loopback r;
+
+	(void)state;
+	assert_int_equal(wgh_bench_loopback(&o, 1, &r), -EINVAL);
+	o.packet_bytes = 1501;
+	assert_int_equal(wgh_bench_loopback(&o, 1, &r), -EINVAL);
+	o.packet_bytes = 64;
+	o.aead = "rot13";
+	assert_int_equal(wgh_bench_loopback(&o, 1, &r), -ENOENT);
+}
+
 static void test_freeing_no_bench_does_nothing(void **state)
 {
 	(void)state;
@@ -94,6 +124,8 @@ int main(void)
 		cmocka_unit_test(test_path_forwards_every_packet_of_each_shape),
 		cmocka_unit_test(test_path_runs_with_the_back_end_that_was_asked_for),
 		cmocka_unit_test(test_path_refuses_shapes_it_cannot_have),
+		cmocka_unit_test(test_loopback_carries_packets_through_sockets),
+		cmocka_unit_test(test_loopback_refuses_what_it_cannot_have),
 		cmocka_unit_test(test_freeing_no_bench_does_nothing),
 	};
 
