@@ -98,10 +98,19 @@ run_unit() {
 	[ $code = 0 ] || print_log "$work/unit.err"
 }
 
+# What the thread sanitizer is for: everything else has one thread and would only take minutes.
+is_threaded() {
+	case $1 in
+	tests/io/* | tests/core/test_ring.c | tests/core/test_session.c | tests/core/test_worker.c) ;;
+	*) return 1 ;;
+	esac
+}
+
 run_units() {
 	local source program suffix=
 	[ "$1" = release ] || suffix=" [$1]"
 	for source in tests/*/test_*.c; do
+		[ "$1" != tsan ] || is_threaded "$source" || continue
 		program=build/$1/${source%.c}
 		if [ -x "$program" ]; then
 			run_unit "$program" "$(basename "$(dirname "$source")")/$(basename "$program")$suffix"
