@@ -113,7 +113,7 @@ END {
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n",
 		2 * PANEL_W + 3 * GAP, high
 	print "<style>text{fill:#222}line{stroke:#222}rect.b{fill:#fff}"
-	print ".t{font-weight:bold;font-size:13px}.v,.g{text-anchor:middle}.v{font-size:11px}"
+	print ".t{font-weight:bold;font-size:13px}.v,.g{text-anchor:middle}.v{font-size:11px}.g{font-size:10.5px}"
 	print ".h1{fill:#3b7dd8}.h2{fill:#e08a2c}.h3{fill:#8a8f98}.h4{fill:#5aa469}"
 	print "@media (prefers-color-scheme:dark){text{fill:#ddd}line{stroke:#ddd}rect.b{fill:#161a20}}</style>"
 	print "<rect class=\"b\" width=\"100%\" height=\"100%\"/>"
