@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,40 +113,73 @@ static int remember_file(struct uapi_socket *s)
 	return 0;
 }
 
+/* Only one hub at a time looks for a stale file and makes its own. Freed by close(). */
+static int lock_dir(const char *dir, struct wgh_error *error)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+	char shown[100];
+
+	if (fd >= 0 && flock(fd, LOCK_EX) == 0)
+		return fd;
+	err = -errno;
+	if (fd >= 0)
+		close(fd);
+	text_escape(shown, sizeof shown, dir, strlen(dir));
+	error_set(error, "%s: cannot use this directory for the socket: %s", shown, strerror(-err));
+	return err;
+}
+
+/* The file gets its name only once somebody listens at it: wg(8) removes sockets at which nobody
+ * does. */
+static int listen_at(struct uapi_socket *s, const struct sockaddr_un *addr)
+{
+	struct sockaddr_un unnamed = *addr;
+	size_t n = strlen(addr->sun_path) - strlen(".sock");
+	mode_t old;
+	int err = 0;
+
+	strcpy(unnamed.sun_path + n, ".new");
+	unlink(unnamed.sun_path); /* of a hub that was killed in here */
+	/* The file must never exist with wider rights, so chmod() afterwards would be too late. */
+	old = umask(077);
+	if (bind(s->fd, (const struct sockaddr *)&unnamed, sizeof unnamed) < 0)
+		err = -errno;
+	umask(old);
+	if (err)
+		return err;
+	if (listen(s->fd, 16) < 0 || link(unnamed.sun_path, addr->sun_path) < 0)
+		err = -errno;
+	unlink(unnamed.sun_path);
+	return err ? err : remember_file(s);
+}
+
 int uapi_socket_make(
 	struct uapi_socket *s, const char *dir, const char *ifname, struct wgh_error *error)
 {
 	struct sockaddr_un addr;
-	mode_t old;
-	int err;
+	int err, lock;
 
 	err = uapi_socket_path(&addr, dir, ifname, error);
 	if (!err)
 		err = make_dir(dir, error);
-	if (!err)
-		err = replace_stale(&addr, ifname, error);
 	if (err)
 		return err;
+	lock = lock_dir(dir, error);
+	if (lock < 0)
+		return lock;
+	err = replace_stale(&addr, ifname, error);
+	if (err)
+		goto out;
 	memcpy(s->path, addr.sun_path, sizeof s->path);
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (s->fd < 0)
-		err = -errno;
-	/* The file must never exist with wider rights, so chmod() afterwards would be too late. */
-	old = umask(077);
-	if (!err && bind(s->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
-		err = -errno;
-	umask(old);
+	err = s->fd < 0 ? -errno : listen_at(s, &addr);
 	if (!err)
-		err = remember_file(s);
-	if (!err && listen(s->fd, 16) < 0) {
-		err = -errno;
-		unlink(s->path);
-	}
-	if (!err)
-		return 0;
+		goto out;
 	error_set(error, "%s: cannot make this socket: %s", addr.sun_path, strerror(-err));
 	if (s->fd >= 0)
 		close(s->fd);
+out:
+	close(lock);
 	return err;
 }
 
@@ -155,6 +189,7 @@ int uapi_socket_adopt(struct uapi_socket *s, int fd, struct wgh_error *error)
 	socklen_t len = sizeof addr;
 	int listening = 0;
 	socklen_t int_len = sizeof listening;
+	size_t n;
 
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0 || addr.sun_family != AF_UNIX ||
 		getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &int_len) < 0 || !listening) {
@@ -164,6 +199,10 @@ int uapi_socket_adopt(struct uapi_socket *s, int fd, struct wgh_error *error)
 	s->fd = fd;
 	memset(s->path, 0, sizeof s->path);
 	memcpy(s->path, addr.sun_path, sizeof s->path - 1);
+	n = strlen(s->path);
+	if (n > 4 && n + 1 < sizeof s->path &&
+		!strcmp(s->path + n - 4, ".new")) /* one of listen_at() */
+		strcpy(s->path + n - 4, ".sock");
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || remember_file(s) < 0)
 		s->path[0] = 0; /* it has no file that could be watched */
 	return 0;

@@ -1,0 +1,133 @@
+/* test_uapi_socket.c - making the socket while others use its directory, as wg(8) does: it removes
+ * a socket at which nobody listens. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "control/uapi_socket.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ROUNDS 2000
+
+static char dir[64];
+static atomic_bool done;
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(dir, "/tmp/wghub-test-socket-XXXXXX");
+	done = false;
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return rmdir(dir); /* fails if anything was left in it */
+}
+
+/* `wg show` in a loop. */
+static void *ask(void *arg)
+{
+	struct sockaddr_un addr;
+	struct wgh_error error;
+
+	(void)arg;
+	if (uapi_socket_path(&addr, dir, "wgt0", &error))
+		return "no path";
+	while (!done) {
+		int fd = uapi_socket_connect(&addr);
+
+		if (fd >= 0)
+			close(fd);
+		else if (fd == -ECONNREFUSED)
+			unlink(addr.sun_path);
+	}
+	return NULL;
+}
+
+static void test_socket_survives_a_wg_that_removes_what_does_not_listen(void **state)
+{
+	pthread_t asker;
+	void *trouble;
+
+	(void)state;
+	assert_int_equal(pthread_create(&asker, NULL, ask, NULL), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct wgh_error error = {""};
+		struct uapi_socket s;
+
+		if (uapi_socket_make(&s, dir, "wgt0", &error))
+			fail_msg("round %u: %s", i, error.text);
+		if (!uapi_socket_is_there(&s))
+			fail_msg("round %u: it is gone", i);
+		uapi_socket_remove(&s);
+		close(s.fd);
+	}
+	done = true;
+	pthread_join(asker, &trouble);
+	assert_null(trouble);
+}
+
+static void *make_one(void *arg)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket *s = arg;
+
+	s->fd = -1;
+	if (uapi_socket_make(s, dir, "wgt0", &error))
+		s->fd = -1;
+	return NULL;
+}
+
+static void test_of_two_at_the_same_moment_one_is_refused(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < ROUNDS / 4; i++) {
+		struct uapi_socket s[2], stale;
+		struct wgh_error error;
+		pthread_t thread;
+		unsigned n = 0;
+
+		/* As a killed hub leaves it. */
+		assert_int_equal(uapi_socket_make(&stale, dir, "wgt0", &error), 0);
+		close(stale.fd);
+
+		assert_int_equal(pthread_create(&thread, NULL, make_one, &s[1]), 0);
+		make_one(&s[0]);
+		pthread_join(thread, NULL);
+		for (unsigned k = 0; k < 2; k++) {
+			if (s[k].fd < 0)
+				continue;
+			n++;
+			assert_true(uapi_socket_is_there(&s[k]));
+			uapi_socket_remove(&s[k]);
+			close(s[k].fd);
+		}
+		assert_int_equal(n, 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			test_socket_survives_a_wg_that_removes_what_does_not_listen, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(
+			test_of_two_at_the_same_moment_one_is_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
