@@ -97,6 +97,9 @@ $(B)/tests/core/test_alloc: ALL_LDFLAGS += $(foreach f,malloc calloc realloc ali
 # And here the control side may be faster than the worker that told it something.
 $(B)/tests/core/test_worker: ALL_LDFLAGS += -Wl,--wrap=ring_push
 
+# This one counts what the device is given.
+$(B)/tests/control/test_factory_poll: ALL_LDFLAGS += -Wl,--wrap=wgh_device_apply
+
 # A unit test links everything but the program's main().
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghub.a
 	@echo "ld $@"
@@ -151,7 +154,7 @@ check:
 	@$(BUILD) VARIANT=fuzz fuzzers
 	@$(BUILD) VARIANT=asan all units
 	@$(BUILD) VARIANT=tsan all units
-	@tests/run.sh layers units count fuzz units:asan units:tsan interop
+	@tests/run.sh layers units count fuzz units:asan units:tsan interop factory
 
 compilers:
 	@$(BUILD) WERROR=1 VARIANT=release all units benches

@@ -1,4 +1,4 @@
-/* daemon.c - see daemon.h. For the commands `wghub IFNAME` and `wghub up`.
+/* daemon.c - see daemon.h. For the commands `wghub IFNAME`, `wghub up` and `wghub daemon`.
  *
  * To go to the background the process forks first and does everything in the child, because neither
  * threads nor the loop survive a fork. The parent waits on a pipe for one byte that says "ready"
@@ -37,6 +37,7 @@ struct hub {
 	struct resolver *resolver;
 	struct names *names;
 	struct conf *conf; /* as it was applied last, or NULL */
+	struct factory_hub *factory; /* or NULL */
 	bool ending;
 };
 
@@ -205,6 +206,10 @@ static void reload(struct hub *hub)
 	struct conf *conf = NULL;
 	int err;
 
+	if (hub->factory) {
+		factory_hub_now(hub->factory);
+		return;
+	}
 	if (!hub->options->conf_path) {
 		hub_end(hub, "SIGHUP, and there is no conf file to read again");
 		return;
@@ -327,6 +332,9 @@ static int start(struct hub *hub, struct wgh_error *error)
 		err = apply_conf(hub, conf, error);
 	if (!err && !conf && link.mtu_bytes)
 		err = wgh_device_configure_link(hub->device, &link, error);
+	if (!err && hub->options->factory)
+		err = factory_hub_new(&hub->factory, &hub->loop, hub->device, hub->names,
+			hub->options->factory, error);
 	if (!err)
 		err = start_uapi(hub, error);
 	if (!err)
@@ -346,6 +354,7 @@ static bool stop(struct hub *hub)
 {
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
+	factory_hub_free(hub->factory);
 	resolver_free(hub->resolver);
 	/* Clients see the end of their connection when the interface is gone, not before: `wghub
 	 * down` waits for that. */

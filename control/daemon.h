@@ -1,14 +1,16 @@
 /* daemon.h - a running hub as a process: device, UAPI socket, names, signals, log; in the
  * background or not.
  *
- * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the conf file is read again and
- * only what differs is applied. The hub also ends when its socket's file or its interface is
- * removed. Threads: the main thread, which must have no others yet: the process may fork.
+ * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the conf file is read again, or
+ * the Factory is asked again, and only what differs is applied. The hub also ends when its socket's
+ * file or its interface is removed. Threads: the main thread, which must have no others yet: the
+ * process may fork.
  */
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H
 
 #include "control/conf.h"
+#include "control/factory_hub.h"
 
 struct daemon_options {
 	struct wgh_device_options
@@ -20,6 +22,7 @@ struct daemon_options {
 	bool keep_stderr; /* in the background, too */
 	const char *conf_path; /* NULL: nothing is configured but by the socket */
 	struct conf *conf; /* of conf_path; the daemon frees it */
+	const struct factory_hub_options *factory; /* or NULL; not together with a conf file */
 };
 
 /* Runs until the end of the hub, or in the background: until it is ready. The exit code: 0, or 1

@@ -116,6 +116,21 @@ int names_from_conf(struct names *names, const struct conf *conf)
 	return err;
 }
 
+bool names_set(struct names *names, const struct wgh_public_key *peer, const char *name)
+{
+	struct entry *entry = find(names, peer);
+	char *copy = NULL;
+
+	if (entry->name && name ? !strcmp(entry->name, name) : entry->name == name)
+		return false;
+	entry = get(names, peer);
+	if (!entry || (name && !(copy = strdup(name))))
+		return false; /* without memory it keeps the old one */
+	free(entry->name);
+	entry->name = copy;
+	return true;
+}
+
 const char *names_get(void *names, const struct wgh_public_key *peer)
 {
 	return find(names, peer)->name;

@@ -14,6 +14,8 @@ MUST_CHECK struct names *names_new(void);
 void names_free(struct names *names);
 /* The names are those of this file from now on. -ENOMEM: some are missing. */
 MUST_CHECK int names_from_conf(struct names *names, const struct conf *conf);
+/* One peer's name, printable, or NULL. True if it was another one before. */
+bool names_set(struct names *names, const struct wgh_public_key *peer, const char *name);
 /* NULL: it has none. Valid until the next change. arg is a struct names: a uapi_name_fn. */
 const char *names_get(void *names, const struct wgh_public_key *peer);
 /* Remembers up; true if that is news. */

@@ -2,18 +2,19 @@
 # run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
 # line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
 #
-#   tests/run.sh [--variant V] [SUITE...]           default: layers units count fuzz interop
+#   tests/run.sh [--variant V] [SUITE...]           default: layers units count fuzz interop factory
 #
 #   layers    tests/layers.sh
 #   units     the cmocka programs build/V/tests/*/test_*
 #   count     bench/count.sh: instructions for each packet, of build/V/bench/core; needs valgrind
 #   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
 #   interop   the scripts of tests/interop against build/V/wghub; needs root
+#   factory   tests/factory: the test Factory itself, and build/V/wghub following it; needs root
 #
 # V is release unless --variant or SUITE:V says otherwise: units:asan, interop:tsan. What is not
-# built, a missing tool, and a program that ends early are failures. The scripts of interop mostly
-# wait, so up to INTEROP_JOBS (default 3) run at a time, and the one that takes minutes (rekey) begins
-# before everything else.
+# built, a missing tool, and a program that ends early are failures. The scripts mostly wait, so up
+# to INTEROP_JOBS (default 3) run at a time, and the one that takes minutes (rekey) begins before
+# everything else.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -153,57 +154,72 @@ run_fuzz() {
 	done
 }
 
-# ---- interop ----
+# ---- scripts with namespaces: interop, factory ----
 
-interop_tools() {
+scripts_tools() {
 	local tool n_missing=0
 	for tool in ip wg wg-quick wireguard-go ping traceroute iperf3 socat ss sysctl setpriv unshare \
-		timeout sha256sum pgrep; do
+		timeout sha256sum pgrep curl openssl python3; do
 		command -v $tool >/dev/null || {
-			failed "interop" "$tool is not installed: make deps"
+			failed "$1" "$tool is not installed: make deps"
 			n_missing=$((n_missing + 1))
 		}
 	done
 	[ "$(id -u)" = 0 ] || {
-		failed "interop" "needs root, for network namespaces"
+		failed "$1" "needs root, for network namespaces"
 		n_missing=1
 	}
 	[ -c /dev/net/tun ] || {
-		failed "interop" "needs /dev/net/tun"
+		failed "$1" "needs /dev/net/tun"
 		n_missing=1
 	}
 	[ $n_missing = 0 ]
 }
 
-# interop_begin VARIANT SCRIPT: in the background, output to a file.
-interop_begin() {
-	local name=$2
-	WGHUB=build/$1/wghub TESTBIN=build/$1/tests/interop "tests/interop/$name.sh" \
-		>"$work/interop-$1-$name" 2>&1 &
+# script_begin FOLDER VARIANT NAME: in the background, output to a file.
+script_begin() {
+	WGHUB=build/$2/wghub TESTBIN=build/$2/tests/interop "tests/$1/$3.sh" >"$work/$1-$2-$3" 2>&1 &
 	jobs_running+=($!)
 }
 
-interop_end() {
-	local line name suffix= n=0 file=$work/interop-$1-$2
-	[ "$1" = release ] || suffix=" [$1]"
+script_end() {
+	local line name suffix= n=0 file=$work/$1-$2-$3
+	[ "$2" = release ] || suffix=" [$2]"
 	while IFS= read -r line; do
 		name=${line#ok }
 		case $line in
 		"ok "*)
-			passed "interop/$2$suffix $name"
+			passed "$1/$3$suffix $name"
 			n=$((n + 1))
 			;;
 		"not ok "*)
 			name=${line#not ok }
-			failed "interop/$2$suffix ${name%%: *}" "${name#*: }"
+			failed "$1/$3$suffix ${name%%: *}" "${name#*: }"
 			n=$((n + 1))
 			;;
 		*) echo "$line" ;;
 		esac
 	done <"$file"
 	local n_wanted
-	n_wanted=$(grep -c '^test_[a-z0-9_]*()' "tests/interop/$2.sh")
-	[ $n = "$n_wanted" ] || failed "interop/$2$suffix" "$n of $n_wanted tests ran"
+	n_wanted=$(grep -c '^test_[a-z0-9_]*()' "tests/$1/$3.sh")
+	[ $n = "$n_wanted" ] || failed "$1/$3$suffix" "$n of $n_wanted tests ran"
+}
+
+# run_scripts FOLDER VARIANT NAME...: beside those that run already.
+run_scripts() {
+	local folder=$1 of=$2 next=0 names
+	shift 2
+	names=("$@")
+	while [ $next -lt ${#names[@]} ]; do
+		if [ "$(jobs -rp | wc -l)" -lt "$INTEROP_JOBS" ]; then
+			script_begin "$folder" "$of" "${names[next]}"
+			next=$((next + 1))
+		else
+			wait -n
+		fi
+	done
+	wait
+	jobs_running=()
 }
 
 interop_is_built() {
@@ -214,23 +230,22 @@ interop_is_built() {
 }
 
 run_interop() {
-	local name names=(protocol forward) next=0 # the longest first
-	[ ${#jobs_running[@]} -gt 0 ] || return # interop_early failed
+	local name names=(protocol forward) # the longest first
+	[ "$early" = "$1" ] || return # it was said why
 	for name in tests/interop/*.sh; do
 		name=$(basename "$name" .sh)
 		[ "$name" = lib ] || [ "$name" = rekey ] || [[ " ${names[*]} " = *" $name "* ]] || names+=("$name")
 	done
-	while [ $next -lt ${#names[@]} ]; do
-		if [ "$(jobs -rp | wc -l)" -lt "$INTEROP_JOBS" ]; then
-			interop_begin "$1" "${names[next]}"
-			next=$((next + 1))
-		else
-			wait -n
-		fi
-	done
-	wait
-	jobs_running=()
-	for name in rekey "${names[@]}"; do interop_end "$1" "$name"; done
+	run_scripts interop "$1" "${names[@]}"
+	for name in rekey "${names[@]}"; do script_end interop "$1" "$name"; done
+}
+
+run_factory() {
+	local name names=(e2e) # the longest first
+	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
+	scripts_tools factory && interop_is_built "$1" || return
+	run_scripts factory "$1" "${names[@]}"
+	for name in "${names[@]}"; do script_end factory "$1" "$name"; done
 }
 
 # ---- all of it ----
@@ -241,15 +256,17 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | units | count | fuzz | interop | layers:* | units:* | interop:*) suites+=("$1") ;;
+	layers | units | count | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
+		suites+=("$1")
+		;;
 	*)
-		echo "usage: tests/run.sh [--variant V] [layers|units|count|fuzz|interop[:VARIANT]]..." >&2
+		echo "usage: tests/run.sh [--variant V] [layers|units|count|fuzz|interop|factory[:VARIANT]]..." >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(layers units count fuzz interop)
+[ ${#suites[@]} -gt 0 ] || suites=(layers units count fuzz interop factory)
 
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 
@@ -257,7 +274,8 @@ early=
 for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")
 	[ "${suite%%:*}" = interop ] && [ -z "$early" ] || continue
-	interop_tools && interop_is_built "$of" && early=$of && interop_begin "$of" rekey
+	scripts_tools interop && interop_is_built "$of" && early=$of &&
+		script_begin interop "$of" rekey
 done
 for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")

@@ -12,27 +12,16 @@
 
 #define WORKERS_MAX 64
 
-enum {
-	OPT_NO_TUN = 256,
-	OPT_ADDRESS,
-	OPT_MTU,
-	OPT_WORKERS,
-	OPT_DELIVER,
-	OPT_NO_OFFLOAD,
-	OPT_AEAD,
-	OPT_DIR
-};
-
 static const struct option long_options[] = {
 	{"foreground", no_argument, NULL, 'f'},
-	{"no-tun", no_argument, NULL, OPT_NO_TUN},
-	{"address", required_argument, NULL, OPT_ADDRESS},
-	{"mtu", required_argument, NULL, OPT_MTU},
-	{"workers", required_argument, NULL, OPT_WORKERS},
-	{"deliver", required_argument, NULL, OPT_DELIVER},
-	{"no-offload", optional_argument, NULL, OPT_NO_OFFLOAD},
-	{"aead", required_argument, NULL, OPT_AEAD},
-	{"socket-dir", required_argument, NULL, OPT_DIR},
+	{"no-tun", no_argument, NULL, HUB_OPT_NO_TUN},
+	{"address", required_argument, NULL, HUB_OPT_ADDRESS},
+	{"mtu", required_argument, NULL, HUB_OPT_MTU},
+	{"workers", required_argument, NULL, HUB_OPT_WORKERS},
+	{"deliver", required_argument, NULL, HUB_OPT_DELIVER},
+	{"no-offload", optional_argument, NULL, HUB_OPT_NO_OFFLOAD},
+	{"aead", required_argument, NULL, HUB_OPT_AEAD},
+	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
 
@@ -114,26 +103,26 @@ static const char *take_dir(struct hub_options *o, const char *text)
 	return NULL;
 }
 
-static const char *take_option(struct hub_options *o, int option, const char *value)
+const char *hub_options_take(struct hub_options *o, int option, const char *value)
 {
 	switch (option) {
 	case 'f':
 		o->daemon.foreground = true;
 		return NULL;
-	case OPT_NO_TUN:
+	case HUB_OPT_NO_TUN:
 		o->daemon.device.no_tun = true;
 		return NULL;
-	case OPT_ADDRESS:
+	case HUB_OPT_ADDRESS:
 		return take_address(o, value);
-	case OPT_MTU:
+	case HUB_OPT_MTU:
 		return take_mtu(o, value);
-	case OPT_WORKERS:
+	case HUB_OPT_WORKERS:
 		return take_workers(o, value);
-	case OPT_DELIVER:
+	case HUB_OPT_DELIVER:
 		return take_deliver(o, value);
-	case OPT_NO_OFFLOAD:
+	case HUB_OPT_NO_OFFLOAD:
 		return take_no_offload(o, value);
-	case OPT_AEAD:
+	case HUB_OPT_AEAD:
 		return take_aead(o, value);
 	default:
 		return take_dir(o, value);
@@ -188,20 +177,41 @@ static int take_environment(struct hub_options *o)
 	return 0;
 }
 
+void hub_options_init(struct hub_options *o)
+{
+	*o = (struct hub_options){0};
+	o->daemon.device.tun_fd = o->daemon.uapi_fd = -1;
+}
+
+int hub_options_finish(struct hub_options *o, const struct command *command)
+{
+	int err = take_environment(o);
+
+	if (err)
+		return err;
+	if (o->n_addresses && !o->daemon.device.no_tun)
+		return say_usage(command, "--address is for --no-tun; an interface has its own");
+	if (o->daemon.device.no_tun && o->daemon.device.tun_fd >= 0)
+		return say_usage(command, "--no-tun and WG_TUN_FD exclude each other");
+	o->daemon.device.addresses = o->addresses;
+	o->daemon.device.n_addresses = o->n_addresses;
+	o->daemon.socket_dir = socket_dir_or_default(o->daemon.socket_dir);
+	return o->daemon.socket_dir ? 0 : EXIT_FAILED;
+}
+
 int hub_options_read(struct hub_options *o, const struct command *command, int argc, char **argv,
 	const char **word)
 {
 	char shown[64];
-	int option, which = 0, err;
+	int option, which = 0;
 
-	*o = (struct hub_options){0};
-	o->daemon.device.tun_fd = o->daemon.uapi_fd = -1;
+	hub_options_init(o);
 	while ((option = getopt_long(argc, argv, ":f", long_options, &which)) != -1) {
 		const char *why;
 
 		if (option == '?' || option == ':')
 			return say_bad_option(command, argv, option);
-		why = take_option(o, option, optarg);
+		why = hub_options_take(o, option, optarg);
 		if (why) {
 			text_escape(shown, sizeof shown, optarg ? optarg : "",
 				optarg ? strlen(optarg) : 0);
@@ -213,15 +223,5 @@ int hub_options_read(struct hub_options *o, const struct command *command, int a
 		return say_usage(
 			command, argc > optind ? "more than one name" : "a name is missing");
 	*word = argv[optind];
-	err = take_environment(o);
-	if (err)
-		return err;
-	if (o->n_addresses && !o->daemon.device.no_tun)
-		return say_usage(command, "--address is for --no-tun; an interface has its own");
-	if (o->daemon.device.no_tun && o->daemon.device.tun_fd >= 0)
-		return say_usage(command, "--no-tun and WG_TUN_FD exclude each other");
-	o->daemon.device.addresses = o->addresses;
-	o->daemon.device.n_addresses = o->n_addresses;
-	o->daemon.socket_dir = socket_dir_or_default(o->daemon.socket_dir);
-	return o->daemon.socket_dir ? 0 : EXIT_FAILED;
+	return hub_options_finish(o, command);
 }

@@ -1,4 +1,5 @@
-/* hub_options.h - the options and environment that `wghub NAME` and `wghub up FILE` share.
+/* hub_options.h - the options and environment that the commands share which run a hub: `wghub
+ * NAME`, `wghub up FILE` and `wghub daemon`.
  */
 #ifndef CONTROL_HUB_OPTIONS_H
 #define CONTROL_HUB_OPTIONS_H
@@ -14,6 +15,25 @@ struct hub_options {
 	struct wgh_prefix addresses[HUB_ADDRESSES_MAX];
 	size_t n_addresses;
 };
+
+/* What getopt_long() gives for those without a letter. */
+enum hub_option {
+	HUB_OPT_NO_TUN = 256,
+	HUB_OPT_ADDRESS,
+	HUB_OPT_MTU,
+	HUB_OPT_WORKERS,
+	HUB_OPT_DELIVER,
+	HUB_OPT_NO_OFFLOAD,
+	HUB_OPT_AEAD,
+	HUB_OPT_DIR,
+	N_HUB_OPTIONS,
+};
+
+void hub_options_init(struct hub_options *options);
+/* 'f' or an enum hub_option. NULL, or what is wrong with the value. */
+MUST_CHECK const char *hub_options_take(struct hub_options *options, int option, const char *value);
+/* The environment, and what must fit together. As hub_options_read(). */
+MUST_CHECK int hub_options_finish(struct hub_options *options, const struct command *command);
 
 /* Reads the options and the environment, takes the environment's variables away and sets the log's
  * level. The one other argument goes to *word. 0, or the exit code: the error is said. */

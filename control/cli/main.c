@@ -1,6 +1,6 @@
 /* main.c - the program wghub: the table of its subcommands, help and version. A first word that is
  * no subcommand is the name of an interface, because scripts made for wireguard-go start it that
- * way. */
+ * way; words that begin with options of factory-wireguard.py mean that program. */
 #include "control/cli/cli.h"
 
 #include "control/text.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_genkey, &command_genpsk, &command_pubkey, &command_bench,
+	&command_daemon, &command_genkey, &command_genpsk, &command_pubkey, &command_bench,
 	NULL};
 
 static const char introduction[] =
@@ -24,6 +24,8 @@ static const char introduction[] =
 	"  wghub [-f] [OPTIONS] NAME start an empty hub, to be configured with wg(8), as a drop-in "
 	"for\n"
 	"                            wireguard-go; see wghub help run\n"
+	"  wghub --factory F (--apitoken T | --oauthcreds FILE) --privatekey K daemon\n"
+	"                            a FoundriesFactory's hub; see wghub help daemon\n"
 	"  wghub --version\n"
 	"\n"
 	"Commands:\n";
@@ -215,7 +217,7 @@ int main(int argc, char **argv)
 			meant_command(argv[1])->name);
 		return EXIT_USAGE;
 	} else {
-		command = &command_run;
+		command = is_factory_command_line(argc, argv) ? &command_daemon : &command_run;
 	}
 	if (wants_help(argc, argv)) {
 		printf("%s\n\n%s", command->summary, command->help);

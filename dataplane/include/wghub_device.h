@@ -43,7 +43,8 @@ struct wgh_device_options {
 	unsigned offloads_off; /* enum wgh_offload bits */
 	uint32_t mtu_bytes;    /* 0: 1420 */
 	const char *aead;      /* back end by name, NULL: the fastest that passes its self-test */
-	/* The hub's own inner addresses with no_tun. With a TUN they are read from the interface. */
+	/* The hub's own inner addresses with no_tun, the first ones: wgh_device_configure_link() adds more.
+	 * With a TUN they are read from the interface. */
 	const struct wgh_prefix *addresses;
 	size_t n_addresses;
 	void (*on_event)(void *arg, const struct wgh_event *event); /* may be NULL */
@@ -79,7 +80,8 @@ struct wgh_link {
 	size_t n_routes;
 };
 
-/* What is there already is no error; nothing is taken away. Without a TUN there is nothing to do: 0.
+/* What is there already is no error; nothing is taken away. Without a TUN the addresses become the
+ * hub's own and the rest is ignored.
  * -EPERM: no CAP_NET_ADMIN; -EADDRINUSE: the listen port; -ENODEV: the interface is in another network
  * namespace. What was done before an error stays. */
 int wgh_device_configure_link(

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *why(int err)
@@ -24,6 +25,44 @@ static int fail_prefix(struct wgh_error *error, int err, const char *name, const
 		prefix->bits, why(err));
 }
 
+static bool has_address(const struct hub *hub, const struct wgh_prefix *address)
+{
+	for (size_t i = 0; i < hub->n_addresses; i++) {
+		if (hub->addresses[i].bits == address->bits &&
+			!memcmp(&hub->addresses[i].addr, &address->addr, sizeof address->addr))
+			return true;
+	}
+	return false;
+}
+
+/* Without an interface the hub itself has to remember its addresses. */
+static int add_own_addresses(
+	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
+{
+	struct hub *hub = device->hub;
+	struct wgh_prefix *all;
+	size_t n = hub->n_addresses;
+	int err = 0;
+
+	all = calloc(n + link->n_addresses + 1, sizeof *all);
+	if (!all)
+		return device_fail(error, -ENOMEM, "not enough memory");
+	if (n)
+		memcpy(all, hub->addresses, n * sizeof *all);
+	for (size_t i = 0; i < link->n_addresses; i++) {
+		if (!has_address(hub, &link->addresses[i]))
+			all[n++] = link->addresses[i];
+	}
+	if (n != hub->n_addresses) {
+		device_lock(device);
+		err = hub_set_addresses(hub, all, n);
+		device_unlock(device);
+		device_reclaim(device);
+	}
+	free(all);
+	return err ? device_fail(error, err, "%s: cannot take an address", device->name) : 0;
+}
+
 int wgh_device_configure_link(
 	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
 {
@@ -31,7 +70,7 @@ int wgh_device_configure_link(
 	int err;
 
 	if (device->options.no_tun)
-		return 0;
+		return add_own_addresses(device, link, error);
 	if (device->moved)
 		return device_fail(error, -ENODEV,
 			"%s: the interface is in another network namespace: set it up there",

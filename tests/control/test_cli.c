@@ -192,6 +192,28 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"genpsk now", 2, "it takes no arguments"},
 		{"pubkey " SECRET, 2, "a key given as one is seen by others"},
 		{"pubkey", 1, "not a private key"},
+		{"--factory acme", 2, "the subcommand is missing: daemon"},
+		{"-f acme -k openkey", 2, "the subcommand is missing: daemon"},
+		{"daemon", 2, "--factory NAME is missing; see: wghub help daemon"},
+		{"--factory ../x daemon", 2, "a factory's name is"},
+		{"--factory acme/x -t a daemon", 2, "a factory's name is"},
+		{"--factory acme frobnicate", 2, "there is no subcommand frobnicate, only daemon"},
+		{"--factory acme daemon daemon", 2, "more than one subcommand"},
+		{"--factory acme daemon -i 0", 2, "-i 0: a number of seconds"},
+		{"--factory acme --mtu 1 daemon", 2, "--mtu 1: an MTU is a number"},
+		{"--factory acme -n sixteen-letters- daemon", 2, "1 to 15 characters"},
+		{"--factory acme -k openkey daemon", 2, "credentials are missing"},
+		{"--factory acme -t a -a b daemon", 2, "exclude each other"},
+		{"--factory acme -t a --state-dir . daemon", 2, "--privatekey FILE is missing"},
+		{"--factory acme -t a --state-dir . -k missing daemon", 1, "missing"},
+		{"--factory acme -t a --state-dir . -k in daemon", 1, "in: not a private key"},
+		{"--factory acme -t a --state-dir in/x -k in daemon", 1, "in/x: the state's folder"},
+		{"--factory thirteen-long -t a --state-dir . -k in daemon", 2,
+			"is too long for an interface's name"},
+		{"--factory acme --api-url http://x daemon", 2, "must begin with https://"},
+		{"--factory acme --ca-file missing daemon", 2, "--ca-file missing: No such file"},
+		{"--factory acme --header X daemon", 2, "a header is \"Name: value\""},
+		{"--factory acme --allow-device-to-device daemon", 2, "there is no policy yet"},
 		{"bench now", 2, "it takes no arguments"},
 		{"bench --seconds 0", 2, "--seconds: a number from 1 to 3600"},
 		{"bench --aead rot13", 2, "--aead rot13: not a back end here"},
@@ -267,7 +289,7 @@ static void test_bad_environment_is_said(void **state)
 static void test_help_is_there_for_every_command(void **state)
 {
 	static const char *const commands[] = {
-		"up", "down", "show", "genkey", "genpsk", "pubkey", "bench"};
+		"up", "down", "show", "daemon", "genkey", "genpsk", "pubkey", "bench"};
 	struct run *r = run("--help");
 	char line[64], want[64], whole[65536];
 
@@ -277,7 +299,9 @@ static void test_help_is_there_for_every_command(void **state)
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		snprintf(want, sizeof want, "\n  %s ", commands[i]);
 		assert_non_null(strstr(whole, want));
-		snprintf(want, sizeof want, "\nUsage: wghub %s", commands[i]);
+		/* The daemon has the command line of the Python one: the word comes last. */
+		snprintf(want, sizeof want, "\nUsage: wghub %s",
+			strcmp(commands[i], "daemon") ? commands[i] : "--factory");
 		snprintf(line, sizeof line, "%s --help", commands[i]);
 		r = run(line);
 		assert_int_equal(r->code, 0);

@@ -151,7 +151,7 @@ test_a_closed_and_a_reset_connection() {
 test_slow_bytes_and_a_late_answer_are_right_in_the_end() {
 	factory
 	local begin
-	fault '{"do": "slow", "chunk": 30, "ms": 50}'
+	fault '{"do": "slow", "chunk": 15, "ms": 50}'
 	begin=$(now_ms)
 	must_get 200
 	is j '[]'

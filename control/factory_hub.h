@@ -1,0 +1,38 @@
+/* factory_hub.h - a device kept equal to a FoundriesFactory, with engineers from the clients file
+ * beside its devices.
+ *
+ * At the start the device becomes what the state file remembers, so that it serves before anybody
+ * has answered; then it follows the API and the clients file. Only what differs is touched. Peers
+ * made by wg(8) are left alone. Whatever the API does, peers stay; what is wrong is in the log,
+ * once. Threads: the main thread. Costs: a sync sorts the peers; the device is asked for a snapshot
+ * each time.
+ */
+#ifndef CONTROL_FACTORY_HUB_H
+#define CONTROL_FACTORY_HUB_H
+
+#include "control/factory_poll.h"
+#include "control/names.h"
+
+/* Endpoints change without anybody's asking: so often it is looked whether more are known than were
+ * saved, and every so many looks they are saved anyway. */
+#define FACTORY_HUB_LOOK_MS 5000
+#define FACTORY_HUB_LOOKS 24
+
+struct factory_hub_options {
+	struct factory_poll_options poll; /* borrowed until the end */
+	uint8_t private_key[WGH_KEY_BYTES];
+	const char *state_path, *clients_path, *hosts_path; /* NULL: none */
+};
+
+struct factory_hub;
+
+/* device and names are borrowed until factory_hub_free(). The options' key is not wiped here. A
+ * port in use or a damaged state is no error but trouble. */
+MUST_CHECK int factory_hub_new(struct factory_hub **hub, uv_loop_t *loop, struct wgh_device *device,
+	struct names *names, const struct factory_hub_options *options, struct wgh_error *error);
+/* Writes the state; runs the loop until that is done. Not from a callback. NULL is fine. */
+void factory_hub_free(struct factory_hub *hub);
+/* Asks the API now and reads the clients file again. */
+void factory_hub_now(struct factory_hub *hub);
+
+#endif

@@ -1,0 +1,16 @@
+/* note_once.h - notes on a text that is read again each minute: logged when they are not those of
+ * the time before. Threads: the main thread. A zeroed struct has seen none.
+ */
+#ifndef CONTROL_NOTE_ONCE_H
+#define CONTROL_NOTE_ONCE_H
+
+#include "control/notes.h"
+
+struct note_once {
+	uint64_t hash; /* of the notes last seen */
+};
+
+/* what: which text; for the log. */
+void note_once_log(struct note_once *seen, const char *what, const struct notes *notes);
+
+#endif
