@@ -41,7 +41,7 @@ static const struct load patterns[] = {
 #define N_PATTERNS (sizeof patterns / sizeof patterns[0])
 
 /* Smaller ones leave the hub waiting, larger ones its cache or its queues. */
-static const uint16_t windows[] = {64, 128, 256, 512, 1024, 2048};
+static const uint16_t windows[] = {64, 128, 256, 512, 1024, 2048, 4096, 8192};
 #define N_WINDOWS (sizeof windows / sizeof windows[0])
 
 /* One hub under one load; the arrays have an element for each round. */

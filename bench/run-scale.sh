@@ -3,8 +3,8 @@
 #
 #   100 peers, 50 of which send to the other 50 in turn, against 2 peers;
 #   10,000 and 100,000 configured peers, of which 1,000 are active, against 100 that all are;
-#   two workers on both cores, which the load generator shares, against one worker that has one core
-#   to itself and the generator the other. Where it waits, a sharing generator sleeps.
+#   two workers on both cores, which the load generator shares, against one worker on one core. The
+#   generator may run on either core and sleeps where it waits, for both alike.
 # Each is a hub of its own; they take turns under the load of bench/hub. Arguments go to it.
 #   bench/run-scale.sh [peers|configured|cores] [ARGUMENTS...]     all without being told
 set -euo pipefail
@@ -47,7 +47,7 @@ configured() {
 }
 
 cores() {
-	place own "own core" pairs=50
+	place own "own core" pairs=50,shared
 	place both "both cores" pairs=50,shared 2 0-1
 }
 
