@@ -41,6 +41,7 @@
 	X(DROP_NO_ROUTE, "no_route", "destination is owned by nobody")                             \
 	X(DROP_TOO_BIG, "too_big", "larger than the MTU and not to be fragmented")                 \
 	X(DROP_NO_HOST, "no_host", "for the hub itself, which has no TUN and offers only ping")    \
+	X(DROP_POLICY, "policy", "the policy does not let its sender start this")                  \
 	X(DROP_ROUTING_LOOP, "routing_loop", "our own outer packet came back through the TUN")     \
 	/* sending */                                                                              \
 	X(DROP_NO_ENDPOINT, "no_endpoint", "peer has no endpoint")                                 \
@@ -55,7 +56,7 @@ enum drop {
 #define X(id, name, text) id,
 	DROP_REASONS(X)
 #undef X
-	DROP_N, /* number of counters, DROP_NONE's unused one included */
+		DROP_N, /* number of counters, DROP_NONE's unused one included */
 };
 
 #endif

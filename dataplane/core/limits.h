@@ -41,4 +41,14 @@
 #define HANDSHAKE_QUEUE_MESSAGES 1024
 #define DEFAULT_MTU_BYTES 1420
 
+/* Flows the hub remembers, and the ports it speaks from for others: above Linux's own, which end at
+ * 60999. */
+#define FLOWS_MAX (UINT32_C(1) << 16)
+#define FLOWS_PER_PEER_MAX 4096
+#define FLOWS_LEAST 16u /* what a policy may ask for */
+#define FLOWS_MOST (UINT32_C(1) << 20)
+#define NAT_PORT_FIRST 61000
+#define NAT_PORT_LAST 65535
+#define NAT_PORT_LOWEST 1024
+
 #endif
