@@ -79,8 +79,8 @@ struct hub {
 	uint32_t n_cookie_nonces;
 
 	uint64_t under_load_until_ns;
-	uint64_t replay_report_ns,
-		loop_report_ns; /* next event of these kinds may be reported then */
+	uint64_t replay_report_ns, loop_report_ns,
+		unknown_report_ns; /* next event of these kinds may be reported then */
 	uint64_t tai_s; /* our last timestamp */
 	uint32_t tai_ns;
 	uint64_t staged_bytes; /* of all peers */

@@ -29,6 +29,10 @@
 /* Linux module, messages.h: at most 50 initiations a second of one peer. */
 #define INITIATION_INTERVAL_NS (20 * NS_PER_MS)
 
+/* How often an initiation of an unknown key may cost a second DH, to see whether it is meant: less
+ * than one per cent of a core, whoever sends how many. */
+#define UNKNOWN_INTERVAL_NS (50 * NS_PER_MS)
+
 /* Paper 5.4.7. A cookie we got is used for 5 s less than its maker honours it. */
 #define COOKIE_SECRET_MAX_AGE_NS (120 * NS_PER_S)
 #define COOKIE_USE_NS (COOKIE_SECRET_MAX_AGE_NS - 5 * NS_PER_S)
