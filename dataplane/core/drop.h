@@ -41,8 +41,16 @@
 	X(DROP_NO_ROUTE, "no_route", "destination is owned by nobody")                             \
 	X(DROP_TOO_BIG, "too_big", "larger than the MTU and not to be fragmented")                 \
 	X(DROP_NO_HOST, "no_host", "for the hub itself, which has no TUN and offers only ping")    \
-	X(DROP_POLICY, "policy", "the policy does not let its sender start this")                  \
 	X(DROP_ROUTING_LOOP, "routing_loop", "our own outer packet came back through the TUN")     \
+	/* flows, translation */                                                                   \
+	X(DROP_NO_FLOW, "no_flow", "belongs to no flow and may not begin one")                     \
+	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "too many flows in all")                        \
+	X(DROP_FLOW_PEER_FULL, "flow_peer_full", "peer has begun too many flows")                  \
+	X(DROP_NAT_PORTS, "nat_ports", "no free port or identifier at the hub's address")          \
+	X(DROP_NAT_PROTOCOL, "nat_protocol", "protocol that cannot be translated")                 \
+	X(DROP_NAT_HEADER, "nat_header", "transport header too short to translate")                \
+	X(DROP_FRAGMENT, "fragment", "fragment whose first one did not come before it")            \
+	X(DROP_FRAGMENT_OVERLAP, "fragment_overlap", "fragments that overlap or leave many gaps")  \
 	/* sending */                                                                              \
 	X(DROP_NO_ENDPOINT, "no_endpoint", "peer has no endpoint")                                 \
 	X(DROP_STAGED_FULL, "staged_full", "too many packets wait for a session")                  \
@@ -56,7 +64,7 @@ enum drop {
 #define X(id, name, text) id,
 	DROP_REASONS(X)
 #undef X
-		DROP_N, /* number of counters, DROP_NONE's unused one included */
+	DROP_N, /* number of counters, DROP_NONE's unused one included */
 };
 
 #endif

@@ -348,6 +348,15 @@ void ip_decrement_ttl(uint8_t *packet)
 	checksum_replace(packet + 10, before, be16_get(packet + 8));
 }
 
+void ip_identify(uint8_t *packet, uint16_t id)
+{
+	const uint32_t before = be16_get(packet + 4);
+
+	packet[4] = (uint8_t)(id >> 8);
+	packet[5] = (uint8_t)id;
+	checksum_replace(packet + 10, before, id);
+}
+
 void ip_ecn_decapsulate(uint8_t *packet, uint8_t outer_ecn)
 {
 	if ((outer_ecn & ECN_MASK) != ECN_CE)

@@ -48,6 +48,9 @@ bool ip_addr_is_unicast(const struct wgh_addr *addr);
 /* Lowers TTL / hop limit by one and mends the IPv4 checksum incrementally. ttl must be above 0. */
 void ip_decrement_ttl(uint8_t *packet);
 
+/* Gives an IPv4 packet another identification and mends the checksum. */
+void ip_identify(uint8_t *packet, uint16_t id);
+
 /* RFC 6040 decapsulation: outer CE on an ECN-capable inner packet becomes CE there; on a not-ECT
  * one it is passed on unchanged, as Linux does. */
 void ip_ecn_decapsulate(uint8_t *packet, uint8_t outer_ecn);

@@ -332,18 +332,6 @@ static void reach_no_host(void)
 	send_to(10, 0, 0, 254);
 }
 
-static void reach_policy(void)
-{
-	struct wgh_peer_change peer = {.public_key = remote_key(&b),
-		.flags = WGH_PEER_HAS_GROUP,
-		.group = WGH_GROUP_DEVICE};
-
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &peer, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
-	send_to(10, 0, 0, 2);
-}
-
 static void reach_routing_loop(void)
 {
 	struct inner p = inner4(254, 2, 100);
@@ -404,6 +392,7 @@ static const struct way {
 	unsigned n; /* how far; 0: once */
 	enum scene scene;
 	const char *io_test; /* counted in dataplane/io: the test in tests/io/test_device.c */
+	const char *unit_test; /* not on the packet's path yet: the test of the part that says it */
 } WAYS[DROP_N] = {
 	[DROP_TRUNCATED] = {.io_test = "test_device_counts_truncated_datagrams"},
 	[DROP_SHORT] = {reach_short},
@@ -438,8 +427,15 @@ static const struct way {
 	[DROP_NO_ROUTE] = {reach_no_route, &a},
 	[DROP_TOO_BIG] = {reach_too_big, &a},
 	[DROP_NO_HOST] = {reach_no_host, &a},
-	[DROP_POLICY] = {reach_policy, &a},
 	[DROP_ROUTING_LOOP] = {reach_routing_loop, &b, .scene = SCENE_TUN},
+	[DROP_NO_FLOW] = {.unit_test = "tests/core/test_flow.c"},
+	[DROP_FLOW_TABLE_FULL] = {.unit_test = "tests/core/test_flow.c"},
+	[DROP_FLOW_PEER_FULL] = {.unit_test = "tests/core/test_flow.c"},
+	[DROP_NAT_PORTS] = {.unit_test = "tests/core/test_flow.c"},
+	[DROP_NAT_PROTOCOL] = {.unit_test = "tests/core/test_nat.c"},
+	[DROP_NAT_HEADER] = {.unit_test = "tests/core/test_nat.c"},
+	[DROP_FRAGMENT] = {.unit_test = "tests/core/test_fragment.c"},
+	[DROP_FRAGMENT_OVERLAP] = {.unit_test = "tests/core/test_fragment.c"},
 	[DROP_NO_ENDPOINT] = {reach_no_endpoint, &c},
 	[DROP_STAGED_FULL] = {reach_staged_full, &c},
 	[DROP_STAGED_EXPIRED] = {reach_staged_expired, &c},
@@ -495,7 +491,7 @@ static void test_drops_every_reason_is_reached_and_counted_alone(void **state)
 		const struct way *way = &WAYS[reason];
 
 		if (!way->reach) {
-			if (!way->io_test)
+			if (!way->io_test && !way->unit_test)
 				fail_msg("no way to %s", wgh_drop_reasons[reason].name);
 			continue;
 		}
