@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_daemon, &command_sync, &command_genkey, &command_genpsk, &command_pubkey, &command_bench,
+	&command_daemon, &command_genkey, &command_genpsk, &command_pubkey, &command_bench,
 	NULL};
 
 static const char introduction[] =
