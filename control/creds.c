@@ -485,17 +485,34 @@ void creds_request_fini(struct creds_request *request)
 	*request = (struct creds_request){0};
 }
 
+/* Secrets of a few characters would be in every other word. */
+#define HIDDEN_CHARS_MIN 4
+
+static void hide(char *text, const char *secret)
+{
+	size_t n = secret ? strlen(secret) : 0, left = strlen(text);
+
+	if (n < HIDDEN_CHARS_MIN)
+		return;
+	for (; left >= HIDDEN_CHARS_MIN; text++, left--) {
+		size_t shown = left < n ? left : n;
+
+		if (!memcmp(text, secret, shown))
+			memset(text, '*', shown);
+	}
+}
+
 void creds_redact(const struct creds *c, char *text)
 {
-	const char *const secrets[] = {c->access_token, c->refresh_token, c->client_secret};
+	char value[CREDS_HEADER_CHARS];
+	const char *name;
 
-	for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
-		char *at = text;
-
-		/* One of a few characters would be in every other word. */
-		if (!secrets[i] || strlen(secrets[i]) < 4)
-			continue;
-		while ((at = strstr(at, secrets[i])))
-			memset(at, '*', strlen(secrets[i]));
+	hide(text, c->access_token);
+	hide(text, c->refresh_token);
+	hide(text, c->client_secret);
+	/* base64 of the token, too */
+	if (c->header != CREDS_OSF_TOKEN && !creds_header_text(c, &name, value)) {
+		hide(text, value + strlen("Bearer "));
+		secret_wipe(value, sizeof value);
 	}
 }

@@ -33,6 +33,7 @@ enum creds_header { CREDS_OSF_TOKEN, CREDS_BEARER_RAW, CREDS_BEARER_BASE64 };
 struct creds {
 	enum creds_form form;
 	enum creds_header header; /* by the form; the caller changes it after a 401 */
+	bool header_worked; /* with such a header a request got in: it stays */
 	char *access_token; /* or the API token; only characters a header may have */
 	char *refresh_token, *client_id, *client_secret; /* or NULL */
 	char *oauth_url, *api_url, *factory; /* fioctl's, or NULL */
@@ -86,8 +87,8 @@ MUST_CHECK int creds_merge(
 MUST_CHECK int creds_write(
 	const struct creds *creds, const char *path, bool fioctl_too, struct wgh_error *error);
 
-/* Replaces every occurrence of a secret of these credentials in text by stars, for texts that a
- * server sent back. */
+/* Stars over every occurrence of a secret of these credentials in text, also over the beginning of
+ * one where the text ends: for what a server sent back. */
 void creds_redact(const struct creds *creds, char *text);
 
 #endif

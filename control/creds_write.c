@@ -157,7 +157,8 @@ static int take_answer(struct creds *c, const struct answer *a, struct wgh_error
 	creds_string_free(text);
 	if (err)
 		return err;
-	fresh->header = c->header; /* the one that worked */
+	fresh->header = c->header;
+	fresh->header_worked = c->header_worked;
 	fresh->others_can_read = c->others_can_read;
 	old = *c;
 	*c = *fresh;

@@ -23,7 +23,6 @@ struct factory_http {
 	char *api_url;
 	const char *const *headers;
 	uv_timer_t soon; /* an answer that needs no network still comes later */
-	bool form_settled; /* this form of Bearer has worked: it is not changed any more */
 	/* the request under way */
 	factory_answer_fn *done; /* NULL: none */
 	void *arg;
@@ -37,21 +36,10 @@ static void send_request(struct factory_http *http);
 
 /* ---- answers ---- */
 
-/* Stars over every place where the server repeats what we sent it. */
-static void redact(const struct creds *creds, char *text)
+static void hide_secrets(void *creds, char *text)
 {
-	char value[CREDS_HEADER_CHARS];
-	const char *name, *secret;
-
-	if (!creds)
-		return;
-	creds_redact(creds, text);
-	if (!creds_header_text(creds, &name, value)) {
-		secret = strncmp(value, "Bearer ", 7) ? value : value + 7;
-		for (char *at = text; strlen(secret) >= 4 && (at = strstr(at, secret));)
-			memset(at, '*', strlen(secret));
-	}
-	secret_wipe(value, sizeof value);
+	if (creds)
+		creds_redact(creds, text);
 }
 
 static void finish(struct factory_http *http, const struct factory_answer *answer)
@@ -90,6 +78,8 @@ static void finish_status(struct factory_http *http, const struct https_answer *
 		.body = "",
 		.retry_after_s = from->retry_after_s,
 		.login_needed = factory_login_is_needed(http->login)};
+	struct factory_error_rules rules = {
+		.hide = hide_secrets, .arg = factory_login_creds(http->login)};
 	struct factory_error said;
 
 	if (from->status >= 200 && from->status < 300) {
@@ -101,8 +91,7 @@ static void finish_status(struct factory_http *http, const struct https_answer *
 	answer.outcome = from->status >= 500 || from->status == 429 || from->status == 408
 		? FACTORY_TRANSIENT
 		: FACTORY_REFUSED;
-	factory_error_parse(&said, from->body, from->body_bytes);
-	redact(factory_login_creds(http->login), said.text);
+	factory_error_parse(&said, from->body, from->body_bytes, &rules);
 	snprintf(answer.why, sizeof answer.why, "GET %s: %u%s%s", http->path, from->status,
 		said.text[0] ? ": " : "", said.text);
 	finish(http, &answer);
@@ -115,7 +104,7 @@ static bool try_other_form(struct factory_http *http)
 {
 	struct creds *creds = factory_login_creds(http->login);
 
-	if (http->form_settled || http->tried_form || creds->header == CREDS_OSF_TOKEN)
+	if (creds->header_worked || http->tried_form || creds->header == CREDS_OSF_TOKEN)
 		return false;
 	http->tried_form = true;
 	creds->header = creds->header == CREDS_BEARER_RAW ? CREDS_BEARER_BASE64 : CREDS_BEARER_RAW;
@@ -153,7 +142,7 @@ static void on_answer(void *arg, const struct https_answer *from)
 	if (from->status != 401) {
 		/* Also a 403 or 404 knows who asks; a 5xx may come from anybody on the way. */
 		if (from->status < 500)
-			http->form_settled = true;
+			factory_login_creds(http->login)->header_worked = true;
 		if (from->status < 300)
 			factory_login_worked(http->login);
 		finish_status(http, from);

@@ -93,8 +93,16 @@ struct factory_error {
 	char code[64]; /* OAuth: "invalid_grant", "authorization_pending"; or "" */
 };
 
-/* Never fails: any body, also HTML or nothing. */
-void factory_error_parse(struct factory_error *error, const char *body, size_t n);
+struct factory_error_rules {
+	bool members_only; /* a body that may hold tokens is never quoted as it stands */
+	/* Stars over secrets, before anything is cut or escaped; or NULL. */
+	void (*hide)(void *arg, char *text);
+	void *arg;
+};
+
+/* Never fails: any body, also HTML or nothing. rules: or NULL. */
+void factory_error_parse(struct factory_error *error, const char *body, size_t n,
+	const struct factory_error_rules *rules);
 
 /* Answer of the device authorization grant (RFC 8628). */
 struct factory_grant {

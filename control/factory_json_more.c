@@ -229,7 +229,7 @@ struct words {
 static void say(struct words *w, const char *text, size_t n)
 {
 	for (size_t i = 0; i < n && w->n < sizeof w->text - 1; i++) {
-		char c = slice_is_blank(text[i]) || text[i] == '\n' ? ' ' : text[i];
+		char c = slice_is_blank(text[i]) || text[i] == '\n' ? ' ' : text[i] ? text[i] : '?';
 
 		if (c != ' ' || (w->n && w->text[w->n - 1] != ' '))
 			w->text[w->n++] = c;
@@ -262,12 +262,16 @@ static void say_errors(struct words *w, const json_t *errors)
 	}
 }
 
-void factory_error_parse(struct factory_error *error, const char *body, size_t n)
+void factory_error_parse(struct factory_error *error, const char *body, size_t n,
+	const struct factory_error_rules *rules)
 {
+	static const struct factory_error_rules none;
 	struct words w = {.n = 0};
 	struct wgh_error ignored;
 	json_t *root;
 
+	if (!rules)
+		rules = &none;
 	*error = (struct factory_error){{0}, {0}};
 	if (json_text_load(&root, body, n, JSON_NUMBERS_REAL, &ignored))
 		root = NULL;
@@ -284,8 +288,11 @@ void factory_error_parse(struct factory_error *error, const char *body, size_t n
 			text_escape(error->code, sizeof error->code, code, strlen(code));
 	}
 	json_decref(root);
-	if (!w.n)
+	if (!w.n && !rules->members_only)
 		say(&w, body, n);
+	w.text[w.n] = 0;
+	if (rules->hide)
+		rules->hide(rules->arg, w.text);
 	text_escape(error->text, sizeof error->text, w.text, w.n);
 }
 

@@ -42,9 +42,11 @@ struct factory_login {
 	struct stamp stamp;
 	bool unsaved; /* newer than the file */
 	bool refused; /* by the OAuth server: until the file changes */
-	bool in_vain; /* renewed because of a 401, and no request has succeeded since */
-	double again_s; /* not before; CLOCK_REALTIME */
-	unsigned n_failures;
+	/* Not before; CLOCK_BOOTTIME, because the other one may be set back by years. */
+	double again_s; /* after failures */
+	double forced_again_s; /* because of a 401, after those that no request has thanked for */
+	unsigned n_failures, n_in_vain;
+	char *file_token; /* the access token in the file, as far as known; or NULL */
 	char why[600]; /* LATER and NEEDED */
 	/* a renewal under way */
 	factory_login_fn *done; /* NULL: none */
@@ -59,12 +61,27 @@ struct factory_login {
 	struct wgh_error write_error;
 };
 
-static double now_s(void)
+static double clock_s(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(clock, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double now_s(void)
+{
+	return clock_s(CLOCK_REALTIME);
+}
+
+/* AGAIN_MIN_S, and twice as long after each of n failures. */
+static double again_after_s(unsigned n)
+{
+	unsigned wait_s = AGAIN_MIN_S;
+
+	for (unsigned i = 0; i < n && wait_s < AGAIN_MAX_S; i++)
+		wait_s *= 2;
+	return clock_s(CLOCK_BOOTTIME) + (wait_s < AGAIN_MAX_S ? wait_s : AGAIN_MAX_S);
 }
 
 /* ---- the file ---- */
@@ -86,23 +103,48 @@ static bool same_stamp(const struct stamp *a, const struct stamp *b)
 	return a->mtime_ns == b->mtime_ns && a->inode == b->inode && a->bytes == b->bytes;
 }
 
+static void set_file_token(struct factory_login *login, const char *token)
+{
+	if (login->file_token)
+		secret_wipe(login->file_token, strlen(login->file_token));
+	free(login->file_token);
+	login->file_token = token ? strdup(token) : NULL;
+}
+
+/* The token in memory is newer than the file, and somebody touched that: it is no login. */
+static bool is_outdated(const struct factory_login *login, const struct creds *fresh)
+{
+	return login->unsaved && login->file_token && fresh->access_token &&
+		!strcmp(login->file_token, fresh->access_token);
+}
+
+static void forget_failures(struct factory_login *login)
+{
+	login->refused = login->unsaved = false;
+	login->forced_again_s = 0;
+	login->n_in_vain = 0;
+}
+
 static void adopt(struct factory_login *login, struct creds *fresh)
 {
 	char shown[120];
 
-	if (login->creds && login->creds->form == fresh->form)
+	if (login->creds && login->creds->form == fresh->form) {
 		fresh->header = login->creds->header;
+		fresh->header_worked = login->creds->header_worked;
+	}
 	if (fresh->others_can_read && (!login->creds || !login->creds->others_can_read)) {
 		text_escape(shown, sizeof shown, login->path, strlen(login->path));
 		log_warn("credentials can be read by others file=\"%s\" remedy=\"chmod 600\"",
 			shown);
 	}
 	if (!login->creds || !creds_same_token(login->creds, fresh))
-		login->refused = login->in_vain = login->unsaved = false;
+		forget_failures(login);
 	creds_free(login->creds);
 	login->creds = fresh;
 	login->again_s = 0;
 	login->n_failures = 0;
+	set_file_token(login, fresh->access_token);
 	login->read_only = fresh->form == CREDS_FIOCTL_YAML && !login->write_fioctl;
 }
 
@@ -127,7 +169,10 @@ static void read_if_changed(struct factory_login *login)
 		return;
 	}
 	login->stamp = stamp;
-	adopt(login, fresh);
+	if (is_outdated(login, fresh))
+		creds_free(fresh);
+	else
+		adopt(login, fresh);
 }
 
 /* ---- the end of a renewal ---- */
@@ -158,13 +203,9 @@ static void end_without(struct factory_login *login, enum factory_login_outcome 
 
 static void fail_later(struct factory_login *login)
 {
-	unsigned wait_s = AGAIN_MIN_S;
-
-	for (unsigned i = 0; i < login->n_failures && wait_s < AGAIN_MAX_S; i++)
-		wait_s *= 2;
-	if (login->n_failures++ == 0)
+	if (login->n_failures == 0)
 		log_warn("token not renewed why=\"%s\"", login->why);
-	login->again_s = now_s() + (wait_s < AGAIN_MAX_S ? wait_s : AGAIN_MAX_S);
+	login->again_s = again_after_s(login->n_failures++);
 	end_without(login, LOGIN_LATER);
 }
 
@@ -193,10 +234,12 @@ static void on_written(uv_work_t *work, int status)
 	if (status)
 		login->write_err = status;
 	login->unsaved = login->write_err != 0;
-	if (login->write_err)
+	if (login->write_err) {
 		log_error("new token only in memory why=\"%s\"", login->write_error.text);
-	else
+	} else {
 		login->stamp = stamp_of(login->path);
+		set_file_token(login, login->creds->access_token);
+	}
 	end(login, LOGIN_READY);
 }
 
@@ -220,12 +263,19 @@ static void write_creds(struct factory_login *login)
 
 static void ask(struct factory_login *login);
 
+static void hide_secrets(void *creds, char *text)
+{
+	creds_redact(creds, text);
+}
+
+/* Only what calls itself an error: the rest of the body may be tokens. */
 static void say_refusal(struct factory_login *login, const struct https_answer *answer)
 {
+	const struct factory_error_rules rules = {
+		.members_only = true, .hide = hide_secrets, .arg = login->creds};
 	struct factory_error said;
 
-	factory_error_parse(&said, answer->body, answer->body_bytes);
-	creds_redact(login->creds, said.text);
+	factory_error_parse(&said, answer->body, answer->body_bytes, &rules);
 	snprintf(login->why, sizeof login->why, "%s/token: %u%s%s", login->oauth_url,
 		answer->status, said.text[0] ? ": " : "", said.text);
 }
@@ -260,7 +310,8 @@ static void on_token(void *arg, const struct https_answer *answer)
 	}
 	login->n_failures = 0;
 	login->again_s = 0;
-	login->in_vain = login->forced;
+	if (login->forced)
+		login->forced_again_s = again_after_s(login->n_in_vain++);
 	log_info("token renewed");
 	write_creds(login);
 }
@@ -317,7 +368,8 @@ static void ask(struct factory_login *login)
 static bool is_due(const struct factory_login *login)
 {
 	return login->creds && creds_can_refresh(login->creds) && !login->refused &&
-		now_s() >= creds_refresh_at_s(login->creds) && now_s() >= login->again_s;
+		now_s() >= creds_refresh_at_s(login->creds) &&
+		clock_s(CLOCK_BOOTTIME) >= login->again_s;
 }
 
 /* Under the lock, or where there is none to take: has another process been here? */
@@ -401,7 +453,8 @@ void factory_login_ready(struct factory_login *login, factory_login_fn *done, vo
 bool factory_login_may_renew(const struct factory_login *login)
 {
 	return login->creds && creds_can_refresh(login->creds) && !login->refused &&
-		!login->in_vain && now_s() >= login->again_s;
+		clock_s(CLOCK_BOOTTIME) >= login->again_s &&
+		clock_s(CLOCK_BOOTTIME) >= login->forced_again_s;
 }
 
 void factory_login_renew(struct factory_login *login, factory_login_fn *done, void *arg)
@@ -411,7 +464,8 @@ void factory_login_renew(struct factory_login *login, factory_login_fn *done, vo
 
 void factory_login_worked(struct factory_login *login)
 {
-	login->in_vain = false;
+	login->forced_again_s = 0;
+	login->n_in_vain = 0;
 }
 
 bool factory_login_is_needed(const struct factory_login *login)
@@ -484,6 +538,7 @@ void factory_login_free(struct factory_login *login)
 		uv_run(login->loop, UV_RUN_ONCE);
 	unlock(login);
 	creds_free(login->creds);
+	set_file_token(login, NULL);
 	free(login->oauth_url);
 	free(login->path);
 	uv_close((uv_handle_t *)&login->timer, on_closed);

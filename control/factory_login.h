@@ -3,7 +3,8 @@
  *
  * Renewing: lock, is the file newer? then that; else ask the OAuth server, write, unlock. A server
  * that does not answer is asked again after 5 s .. 5 min while the old token serves; one that
- * refuses is not asked again until the file has changed. Threads: the main thread.
+ * refuses is not asked again until the file has changed. A token that gets a 401 although it is new
+ * is renewed again as rarely. Threads: the main thread.
  */
 #ifndef CONTROL_FACTORY_LOGIN_H
 #define CONTROL_FACTORY_LOGIN_H
@@ -29,7 +30,7 @@ void factory_login_set_url(struct factory_login *login, char *oauth_url);
 
 /* Before a request: reads a changed file, renews what ends soon. done may come at once. */
 void factory_login_ready(struct factory_login *login, factory_login_fn *done, void *arg);
-/* After a 401. May it be renewed at all, and has that not been in vain before? */
+/* After a 401. May it be renewed at all, and has that not been in vain just now? */
 MUST_CHECK bool factory_login_may_renew(const struct factory_login *login);
 void factory_login_renew(struct factory_login *login, factory_login_fn *done, void *arg);
 /* The token has opened the door. */

@@ -27,6 +27,7 @@ struct transfer {
 	size_t body_bytes, answer_bytes, answer_cap, answer_max, header_bytes;
 	bool too_big;
 	unsigned n_redirects;
+	uint64_t end_ms; /* of uv_hrtime(): for all redirects together */
 	https_fn *done;
 	void *arg;
 };
@@ -173,10 +174,13 @@ static bool is_redirect(long status)
 
 static int follow(struct transfer *t, const char *where)
 {
+	uint64_t now_ms = uv_hrtime() / 1000000;
 	char *url;
 
 	if (!where || !same_origin(t->url, where) || ++t->n_redirects > HTTPS_REDIRECTS_MAX)
 		return -EPERM;
+	if (now_ms >= t->end_ms)
+		return -ETIMEDOUT;
 	url = strdup(where);
 	if (!url)
 		return -ENOMEM;
@@ -185,6 +189,7 @@ static int follow(struct transfer *t, const char *where)
 	t->answer_bytes = t->header_bytes = 0;
 	curl_multi_remove_handle(t->https->multi, t->easy);
 	if (curl_easy_setopt(t->easy, CURLOPT_URL, t->url) ||
+		curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)(t->end_ms - now_ms)) ||
 		curl_multi_add_handle(t->https->multi, t->easy))
 		return -ENOMEM;
 	return 0;
@@ -207,6 +212,8 @@ static void say_why(struct https_answer *answer, const struct transfer *t, CURLc
 		text = "it redirects to another place";
 	else if (answer->err == -ENOMEM)
 		text = "out of memory";
+	else if (answer->err == -ETIMEDOUT && !code)
+		text = "its redirects take too long";
 	text_escape(answer->why, sizeof answer->why, text, strlen(text));
 }
 
@@ -435,6 +442,7 @@ int https_send(struct https *https, const struct https_request *request, https_f
 	t->done = done;
 	t->arg = arg;
 	t->answer_max = request->answer_max_bytes;
+	t->end_ms = uv_hrtime() / 1000000 + (uint64_t)https->whole_ms;
 	err = copy_request(t, request);
 	if (!err) {
 		t->easy = curl_easy_init();

@@ -403,10 +403,17 @@ static void test_redact_hides_every_secret(void **state)
 {
 	struct creds *c = parse(YAML);
 	char text[] = "token aaaa.bbbb.cccc, rrrr and s\\s\"s; aaaa.bbbb.cccc again";
+	char coded[] = "Bearer YWFhYS5iYmJiLmNjY2M=", cut[] = "no aaaa.b", shorter[] = "no aaa";
 
 	(void)state;
 	creds_redact(c, text);
 	assert_string_equal(text, "token **************, **** and *****; ************** again");
+	creds_redact(c, coded);
+	assert_string_equal(coded, "Bearer ********************");
+	creds_redact(c, cut);
+	assert_string_equal(cut, "no ******");
+	creds_redact(c, shorter);
+	assert_string_equal(shorter, "no aaa");
 	creds_free(c);
 }
 

@@ -36,6 +36,20 @@ static struct factory_answer got;
 static char *got_body;
 static bool done;
 
+/* How far the hub's clock is ahead of the server's. */
+static time_t clock_ahead_s;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int err = __real_clock_gettime(clock, now);
+
+	if (clock == CLOCK_REALTIME)
+		now->tv_sec += clock_ahead_s;
+	return err;
+}
+
 static double now_s(void)
 {
 	return (double)time(NULL);
@@ -225,6 +239,18 @@ static void test_bearer_form_changes_once_and_the_one_that_worked_stays(void **s
 	assert_int_equal(factory_count(POST_TOKEN), 1);
 }
 
+static void test_other_credentials_may_have_the_other_form(void **state)
+{
+	(void)state;
+	write_text(creds_path, factory_server_get("FACTORY_TOKEN"));
+	begin_file();
+	get_ok();
+	factory_do("set", "{\"auth\": \"base64\"}");
+	json_decref(write_python_creds(0));
+	get_ok();
+	assert_int_equal(factory_count(POST_TOKEN), 0);
+}
+
 static void test_no_credentials_at_all_is_an_answer_and_a_file_may_come_later(void **state)
 {
 	(void)state;
@@ -302,6 +328,51 @@ static void test_renewal_in_vain_is_not_repeated(void **state)
 	}
 	assert_int_equal(factory_count(POST_TOKEN), 1);
 	factory_do("clear", "{}");
+	get_ok();
+}
+
+/* Again and again, because it may take five seconds, until it has the token renewed n times. */
+static void get_until_renewed(int n)
+{
+	uint64_t end_ns = uv_hrtime() + UINT64_C(20000000000);
+
+	while (factory_count(POST_TOKEN) < n && uv_hrtime() < end_ns) {
+		get(IPS);
+		usleep(200000);
+	}
+	assert_int_equal(factory_count(POST_TOKEN), n);
+}
+
+/* The first answer after a renewal is a bad one, and when the next one comes that token has ended,
+ * too. */
+static void test_one_renewal_in_vain_is_not_the_last(void **state)
+{
+	(void)state;
+	json_decref(write_python_creds(0));
+	begin_file();
+	factory_do("fault", "{\"do\": \"status\", \"match\": \"%s\", \"skip\": 2}", GET_IPS);
+	factory_do("revoke", "{\"access\": \"all\"}");
+	get(IPS);
+	assert_int_equal(got.outcome, FACTORY_TRANSIENT);
+	factory_do("revoke", "{\"access\": \"all\"}");
+	get(IPS);
+	assert_int_equal(got.outcome, FACTORY_REFUSED);
+	get_until_renewed(2);
+	get_ok();
+}
+
+static void test_clock_that_is_set_back_does_not_end_renewals(void **state)
+{
+	(void)state;
+	json_decref(write_python_creds(0));
+	begin_file();
+	factory_do("fault", "{\"do\": \"status\", \"match\": \"%s\"}", POST_TOKEN);
+	clock_ahead_s = 1000000000;
+	get_ok();
+	assert_int_equal(factory_count(POST_TOKEN), 1);
+	clock_ahead_s = 0;
+	factory_do("revoke", "{\"access\": \"all\"}");
+	get_until_renewed(2);
 	get_ok();
 }
 
@@ -393,6 +464,27 @@ static void test_new_token_that_cannot_be_written_stays_in_use_and_is_written_la
 	json_decref(after);
 	free(text);
 	free(left);
+}
+
+/* What touches it may be a backup; the old token in it is no login. */
+static void test_file_that_is_touched_does_not_bring_the_old_token_back(void **state)
+{
+	const struct timespec then[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+	json_t *before = write_python_creds(86400 - 300), *after;
+
+	(void)state;
+	begin_file();
+	limit_files(16);
+	get_ok();
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(utimensat(AT_FDCWD, creds_path, then, 0), 0);
+	get_ok();
+	assert_int_equal(factory_count(POST_TOKEN), 1);
+	after = creds_now();
+	assert_string_not_equal(json_string_value(json_object_get(before, "refresh_token")),
+		json_string_value(json_object_get(after, "refresh_token")));
+	json_decref(before);
+	json_decref(after);
 }
 
 static void write_fioctl_yaml(void)
@@ -523,6 +615,23 @@ static void test_silence_and_slowness_have_an_end(void **state)
 	get_ok();
 }
 
+/* 30 s for a request are 30 s for all its redirects together. */
+static void test_redirects_share_one_time_limit(void **state)
+{
+	(void)state;
+	json_decref(write_python_creds(100000));
+	factory_do("set", "{\"token_slash\": \"redirect\"}");
+	factory_do("revoke", "{\"access\": \"all\"}");
+	begin_file();
+	https_set_timeouts(factory_http_client(http), 2000, 2000);
+	factory_do("fault",
+		"{\"do\": \"delay\", \"ms\": 1400, \"times\": 2, \"match\": "
+		"\"POST /oauth/*\"}");
+	get(IPS);
+	assert_int_equal(got.outcome, FACTORY_REFUSED); /* with the old token */
+	assert_int_equal(got.status, 401);
+}
+
 static void test_redirects_lead_nowhere_else(void **state)
 {
 	static const char *const places[] = {"other", "http"};
@@ -624,6 +733,46 @@ static void test_error_texts_are_short_printable_and_without_our_token(void **st
 	free(fault);
 }
 
+static void test_no_part_of_our_token_is_quoted_where_a_text_is_cut(void **state)
+{
+	const char *token = factory_server_get("FACTORY_TOKEN");
+	char beginning[9];
+
+	(void)state;
+	begin_token();
+	snprintf(beginning, sizeof beginning, "%s", token);
+	for (int n = 440; n < 520; n += 4) {
+		factory_do("fault",
+			"{\"do\": \"body\", \"status\": 500, \"body\": \"%0*d\\u0000 %s\"}", n, 7,
+			token);
+		get(IPS);
+		assert_non_null(strstr(got.why, "500: 000"));
+		if (strstr(got.why, beginning))
+			fail_msg("%s", got.why);
+	}
+}
+
+static void test_tokens_in_an_answer_with_a_wrong_status_are_not_quoted(void **state)
+{
+	char *log;
+
+	(void)state;
+	json_decref(write_python_creds(100000));
+	factory_do("revoke", "{\"access\": \"all\"}");
+	factory_do("fault",
+		"{\"do\": \"status\", \"status\": 202, \"match\": \"%s\", \"json\": "
+		"{\"access_token\": \"seen-nowhere-1\", \"refresh_token\": "
+		"\"seen-nowhere-2\"}}",
+		POST_TOKEN);
+	begin_file();
+	get(IPS);
+	assert_null(strstr(got.why, "seen-nowhere"));
+	log = read_text(log_path);
+	assert_non_null(strstr(log, "/oauth/token: 202"));
+	assert_null(strstr(log, "seen-nowhere"));
+	free(log);
+}
+
 /* ---- options ---- */
 
 static void test_extra_headers_go_along(void **state)
@@ -718,26 +867,33 @@ int main(void)
 		T(test_api_token_goes_as_osf_token),
 		T(test_answers_come_one_at_a_time_and_never_from_within),
 		T(test_bearer_form_changes_once_and_the_one_that_worked_stays),
+		T(test_other_credentials_may_have_the_other_form),
 		T(test_no_credentials_at_all_is_an_answer_and_a_file_may_come_later),
 		T(test_token_is_renewed_before_it_ends_and_the_file_rotates),
 		T(test_each_renewal_uses_the_newest_refresh_token),
 		T(test_401_renews_once),
 		T(test_renewal_in_vain_is_not_repeated),
+		T(test_one_renewal_in_vain_is_not_the_last),
+		T(test_clock_that_is_set_back_does_not_end_renewals),
 		T(test_refused_renewal_needs_a_login_and_a_new_file_is_one),
 		T(test_old_token_serves_while_the_oauth_server_is_down),
 		T(test_token_renewed_by_another_process_is_taken),
 		T(test_new_token_that_cannot_be_written_stays_in_use_and_is_written_later),
+		T(test_file_that_is_touched_does_not_bring_the_old_token_back),
 		T(test_fioctl_file_is_only_read_and_its_refresh_token_not_used),
 		T(test_fioctl_file_is_written_when_told_so),
 		T(test_statuses_are_told_apart),
 		T(test_broken_answers_are_no_answers),
 		T(test_silence_and_slowness_have_an_end),
+		T(test_redirects_share_one_time_limit),
 		T(test_redirects_lead_nowhere_else),
 		T(test_a_redirected_post_stays_a_post),
 		T(test_wrong_certificates_get_no_request),
 		T(test_without_the_ca_file_nothing_is_trusted),
 		T(test_server_that_is_not_there_comes_back),
 		T(test_error_texts_are_short_printable_and_without_our_token),
+		T(test_no_part_of_our_token_is_quoted_where_a_text_is_cut),
+		T(test_tokens_in_an_answer_with_a_wrong_status_are_not_quoted),
 		T(test_extra_headers_go_along),
 		T(test_bases_and_headers_that_cannot_be_are_refused),
 		T(test_next_page_elsewhere_is_refused),

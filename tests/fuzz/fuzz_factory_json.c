@@ -129,7 +129,7 @@ static void as_error_and_grant(const char *body, size_t n)
 	struct factory_grant grant;
 	struct factory_error e;
 
-	factory_error_parse(&e, body, n);
+	factory_error_parse(&e, body, n, NULL);
 	check_line(e.text);
 	check_line(e.code);
 	if (!factory_grant_parse(&grant, body, n, &error)) {
