@@ -66,21 +66,92 @@ static const char *over_limit(const char *text, size_t n)
 		: NULL;
 }
 
+/* ---- escapes that stand for no character ---- */
+
+/* The 16 bits of "\\uXXXX" at text, or -1. */
+static int32_t unit_at(const char *text, size_t n)
+{
+	int32_t unit = 0;
+
+	if (n < 6 || text[0] != '\\' || text[1] != 'u')
+		return -1;
+	for (size_t i = 2; i < 6; i++) {
+		const char *digits = "0123456789abcdef", c = text[i] | 0x20;
+		const char *digit = text[i] > ' ' ? strchr(digits, c) : NULL;
+
+		if (!digit)
+			return -1;
+		unit = unit << 4 | (int32_t)(digit - digits);
+	}
+	return unit;
+}
+
+/* How many bytes at text, which begins with a backslash, belong together. *wrong: they stand for a
+ * zero byte or for half of a surrogate pair. */
+static size_t escape_bytes(bool *wrong, const char *text, size_t n)
+{
+	int32_t unit = unit_at(text, n), next;
+
+	*wrong = unit == 0 || (unit >= 0xd800 && unit <= 0xdfff);
+	if (unit < 0)
+		return 2;
+	if (unit < 0xd800 || unit > 0xdbff)
+		return 6;
+	next = unit_at(text + 6, n - 6);
+	if (next < 0xdc00 || next > 0xdfff)
+		return 6;
+	*wrong = false;
+	return 12;
+}
+
+/* A copy with U+FFFD in place of such escapes; NULL: there are none, or no memory. Outside of a
+ * string a backslash is no JSON anyway. */
+static char *mended(const char *text, size_t n)
+{
+	char *copy = NULL;
+	bool wrong;
+
+	for (const char *at = text; (at = memchr(at, '\\', n - (size_t)(at - text)));) {
+		size_t left = n - (size_t)(at - text), used = escape_bytes(&wrong, at, left);
+
+		if (wrong && !copy) {
+			copy = malloc(n);
+			if (!copy)
+				return NULL;
+			memcpy(copy, text, n);
+		}
+		if (wrong)
+			memcpy(copy + (at - text), "\\ufffd", 6);
+		if (used >= left)
+			break;
+		at += used;
+	}
+	return copy;
+}
+
+/* ---- loading ---- */
+
 int json_text_load(json_t **root, const char *text, size_t n, enum json_text_numbers numbers,
 	struct wgh_error *error)
 {
 	size_t flags = JSON_DECODE_ANY;
 	const char *why = over_limit(text, n);
 	json_error_t where;
+	char *copy = NULL;
 
 	if (why) {
 		error_set(error, "this JSON is refused: %s", why);
 		return -E2BIG;
 	}
 	json_text_init();
-	if (numbers == JSON_NUMBERS_REAL)
+	if (numbers == JSON_NUMBERS_REAL) {
 		flags |= JSON_DECODE_INT_AS_REAL;
-	*root = json_loadb(n ? text : "", n, flags, &where);
+		copy = n ? mended(text, n) : NULL;
+	}
+	*root = json_loadb(copy ? copy : n ? text : "", n, flags, &where);
+	if (copy)
+		secret_wipe(copy, n);
+	free(copy);
 	if (*root)
 		return 0;
 	if (json_error_code(&where) == json_error_out_of_memory) {

@@ -3,7 +3,9 @@
  * Limits: JSON_DEPTH_MAX levels, JSON_CONTAINERS_MAX arrays and objects, JSON_VALUES_MAX values in
  * all, so that a hostile text of 16 MiB costs about 200 MiB of memory at the most and not
  * gigabytes. Strings must be valid UTF-8 without zero bytes; of duplicate members the last counts;
- * bytes after the value are an error. Memory that jansson gives back is wiped (tokens pass through
+ * bytes after the value are an error. In what is only read, an escaped zero byte or half of a
+ * surrogate pair becomes U+FFFD: the API passes on what a device wrote, and one device must not
+ * make the list of all unreadable. Memory that jansson gives back is wiped (tokens pass through
  * it), process wide, from json_text_init() on. Threads: any, after the first call.
  */
 #ifndef CONTROL_JSON_TEXT_H

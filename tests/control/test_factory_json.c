@@ -125,6 +125,35 @@ static void test_wrong_item_is_refused_and_the_rest_is_used(void **state)
 	}
 }
 
+/* The server passes on what a device wrote into its own file, in whatever escapes. */
+static void test_characters_that_are_none_spoil_only_their_own_item(void **state)
+{
+	static const char *const wrong[] = {"\\u0000", "10.42.42.9\\u0000", "\\ud800", "\\uDFFF",
+		"\\ud83d\\ud83d\\ude00", "\\udc00\\ud83d", "\\\\u0000", "\\ud83dx",
+		"\\ud83d\\u0041"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		struct factory_peers peers = {0};
+		struct wgh_error error = {""};
+		char body[1000];
+
+		snprintf(body, sizeof body,
+			"[{\"name\": \"bad\", \"ip\": \"%s\", \"enabled\": true, \"pubkey\": "
+			"\"" KEY_B "\"}, {\"name\": \"\\ud83d\\ude00\\\\\", \"ip\": "
+			"\"10.42.42.8\", \"enabled\": "
+			"true, \"pubkey\": \"" KEY_A "\"}]",
+			wrong[i]);
+		if (factory_peers_add(&peers, body, strlen(body), NULL, &error))
+			fail_msg("%s: %s", wrong[i], error.text);
+		assert_int_equal(peers.n, 2);
+		assert_non_null(peers.items[0].refused);
+		assert_null(peers.items[1].refused);
+		assert_string_equal(peers.items[1].name, "\xf0\x9f\x98\x80\\");
+		factory_peers_fini(&peers);
+	}
+}
+
 static void test_name_of_255_bytes_is_the_longest(void **state)
 {
 	struct factory_peers peers = {0};
@@ -183,8 +212,8 @@ static void test_what_is_no_peer_list_is_refused_whole(void **state)
 {
 	static const char *const bodies[] = {"", " ", "{}", "7", "true", "\"x\"", "[", "[" DEVICE_A,
 		"[" DEVICE_A ",]", "[] []", "[]x", "{\"error\": \"x\"}", "{\"a\": [], \"b\": []}",
-		"<html>502 Bad Gateway</html>", "\xff", "[\"\xff\"]", "[\"\xc0\x80\"]",
-		"[\"\\u0000\"]", "[\"\\ud800\"]", "[1e999]", "\xef\xbb\xbf[]", "[nan]", "['x']"};
+		"<html>502 Bad Gateway</html>", "\xff", "[\"\xff\"]", "[\"\xc0\x80\"]", "[1e999]",
+		"\xef\xbb\xbf[]", "[nan]", "['x']"};
 	struct factory_peers peers = {0};
 
 	(void)state;
@@ -447,11 +476,11 @@ static void test_every_shape_of_error_says_what_it_has(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		factory_error_parse(&e, cases[i].body, strlen(cases[i].body));
+		factory_error_parse(&e, cases[i].body, strlen(cases[i].body), NULL);
 		assert_string_equal(e.text, cases[i].text);
 		assert_string_equal(e.code, cases[i].code);
 	}
-	factory_error_parse(&e, longest, 5000);
+	factory_error_parse(&e, longest, 5000, NULL);
 	assert_int_equal(strlen(e.text), FACTORY_ERROR_CHARS - 1);
 	free(longest);
 }
@@ -511,6 +540,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_peer_list_as_the_api_gives_it),
 		cmocka_unit_test(test_wrong_item_is_refused_and_the_rest_is_used),
+		cmocka_unit_test(test_characters_that_are_none_spoil_only_their_own_item),
 		cmocka_unit_test(test_name_of_255_bytes_is_the_longest),
 		cmocka_unit_test(test_answers_the_api_might_give_are_read),
 		cmocka_unit_test(test_what_is_no_peer_list_is_refused_whole),
