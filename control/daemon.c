@@ -22,8 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, N_SIGNALS };
@@ -385,18 +383,6 @@ static void detach(int ready_fd, bool keep_stderr)
 	close(ready_fd);
 }
 
-/* Keys must not end up in a core file or another process's debugger. */
-static void forbid_dumps(void)
-{
-	const struct rlimit none = {0, 0};
-
-	setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
-	!defined(__SANITIZE_THREAD__) /* LeakSanitizer attaches itself */
-	prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
 /* Tables of thousands of peers come and go with each change. Mapped, they return to the system;
  * after the first time glibc would take them from the heap, which keeps what it once had. */
 static void return_large_memory(void)
@@ -413,7 +399,6 @@ static int run(const struct daemon_options *options, int ready_fd)
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
-	forbid_dumps();
 	return_large_memory();
 	err = uv_loop_init(&hub.loop);
 	if (err) {

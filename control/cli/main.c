@@ -11,10 +11,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_daemon, &command_genkey, &command_genpsk, &command_pubkey, &command_bench,
-	NULL};
+	&command_daemon, &command_genkey, &command_genpsk, &command_pubkey, &command_bench, NULL};
 
 static const char introduction[] =
 	"wghub - a WireGuard hub in user space: no kernel module, no ip_forward, no iptables.\n"
@@ -186,11 +187,24 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
+/* Keys must not end up in a core file or another process's debugger. */
+static void forbid_dumps(void)
+{
+	const struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
+	!defined(__SANITIZE_THREAD__) /* LeakSanitizer attaches itself */
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
 	opterr = 0;
+	forbid_dumps();
 	if (secret_init()) {
 		say_error("the system gives no random numbers");
 		return EXIT_FAILED;
