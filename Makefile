@@ -206,7 +206,7 @@ install: all
 	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(PREFIX)/lib/libwghub.so.0
 	ln -sf libwghub.so.0 $(DESTDIR)$(PREFIX)/lib/libwghub.so
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include dataplane/include/wghub.h \
-		dataplane/include/wghub_device.h dataplane/include/wghub_bench.h
+		dataplane/include/wghub_device.h dataplane/include/wghub_policy.h dataplane/include/wghub_bench.h
 
 clean:
 	rm -rf build wghub

@@ -33,7 +33,7 @@ run() {
 	scale)
 		bench/run-scale.sh peers --sizes 64,1420 --rounds 7
 		bench/run-scale.sh configured --sizes 64,1420
-		bench/run-scale.sh cores --sizes 512,1420
+		bench/run-scale.sh cores --sizes 512,1420 --rounds 9
 		;;
 	tun | ping | handshakes | memory) "bench/run-$1.sh" ;;
 	*) echo "run-all.sh: unknown step $1: $all" >&2 && return 1 ;;

@@ -276,9 +276,34 @@ int clients_text_remove(char **out, size_t *out_n, const char *text, size_t n,
 	return -ENOENT;
 }
 
-/* One of client and key is NULL. */
-static int change_file(const char *path, const struct client *client,
-	const struct wgh_public_key *key, struct wgh_error *error)
+enum file_change { CHANGE_ADD, CHANGE_REMOVE, CHANGE_REPLACE };
+
+static int change_text(char **out, size_t *out_n, const struct file_text *file,
+	enum file_change kind, const struct client *client, struct wgh_error *error)
+{
+	char *without = NULL;
+	size_t n;
+	int err;
+
+	if (kind == CHANGE_ADD)
+		return clients_text_add(out, out_n, file->bytes, file->n, client, error);
+	err = clients_text_remove(&without, &n, file->bytes, file->n, &client->public_key, error);
+	if (kind == CHANGE_REMOVE) {
+		*out = without;
+		*out_n = n;
+		return err;
+	}
+	if (err == -ENOENT)
+		return clients_text_add(out, out_n, file->bytes, file->n, client, error);
+	if (!err)
+		err = clients_text_add(out, out_n, without, n, client, error);
+	free(without);
+	return err;
+}
+
+/* Of client, CHANGE_REMOVE needs the key only. */
+static int change_file(const char *path, enum file_change kind, const struct client *client,
+	struct wgh_error *error)
 {
 	struct file_text file = {0};
 	size_t out_n = 0;
@@ -288,12 +313,10 @@ static int change_file(const char *path, const struct client *client,
 	if (err)
 		return err;
 	err = file_read(&file, path, CLIENTS_BYTES_MAX, error);
-	if (err == -ENOENT && client)
+	if (err == -ENOENT && kind != CHANGE_REMOVE)
 		err = 0;
-	if (!err && client)
-		err = clients_text_add(&out, &out_n, file.bytes, file.n, client, error);
-	else if (!err)
-		err = clients_text_remove(&out, &out_n, file.bytes, file.n, key, error);
+	if (!err)
+		err = change_text(&out, &out_n, &file, kind, client, error);
 	if (!err)
 		err = file_replace(
 			path, out, out_n, 0600, FILE_LIKE_BEFORE | FILE_IN_PLACE_OK, error);
@@ -305,10 +328,17 @@ static int change_file(const char *path, const struct client *client,
 
 int clients_add(const char *path, const struct client *client, struct wgh_error *error)
 {
-	return change_file(path, client, NULL, error);
+	return change_file(path, CHANGE_ADD, client, error);
 }
 
 int clients_remove(const char *path, const struct wgh_public_key *key, struct wgh_error *error)
 {
-	return change_file(path, NULL, key, error);
+	const struct client client = {.public_key = *key};
+
+	return change_file(path, CHANGE_REMOVE, &client, error);
+}
+
+int clients_replace(const char *path, const struct client *client, struct wgh_error *error)
+{
+	return change_file(path, CHANGE_REPLACE, client, error);
 }

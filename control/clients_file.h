@@ -4,7 +4,7 @@
  * Reading uses every good line and notes the others by number; of a key or an address given twice
  * the first counts. Changing keeps all other lines byte for byte. Format: the DynamicDevices fork
  * of the Python daemon, which must go on reading ours. Threads: any; pure but for _read, _add,
- * _remove.
+ * _remove, _replace.
  */
 #ifndef CONTROL_CLIENTS_FILE_H
 #define CONTROL_CLIENTS_FILE_H
@@ -45,5 +45,8 @@ MUST_CHECK int clients_text_remove(char **out, size_t *out_n, const char *text, 
 MUST_CHECK int clients_add(const char *path, const struct client *client, struct wgh_error *error);
 MUST_CHECK int clients_remove(
 	const char *path, const struct wgh_public_key *key, struct wgh_error *error);
+/* Both at once: the key's old line goes, if there is one, and the new one comes. */
+MUST_CHECK int clients_replace(
+	const char *path, const struct client *client, struct wgh_error *error);
 
 #endif

@@ -19,10 +19,10 @@
 #define ANSWER_BYTES_MAX (256u << 20)
 
 /* A connected descriptor, with the reason put into words. */
-static int dial(
-	const char *dir, const char *ifname, struct sockaddr_un *addr, struct wgh_error *error)
+static int dial(const char *dir, const char *ifname, unsigned timeout_s, struct sockaddr_un *addr,
+	struct wgh_error *error)
 {
-	const struct timeval timeout = {.tv_sec = CTL_TIMEOUT_S};
+	const struct timeval timeout = {.tv_sec = timeout_s};
 	int fd = uapi_socket_path(addr, dir, ifname, error);
 
 	if (fd < 0)
@@ -84,8 +84,8 @@ static int read_answer(int fd, char **text, size_t *n)
 	return -ENOMEM;
 }
 
-/* Cuts the text into lines. -EPROTO: not an answer. */
-static int parse_answer(struct ctl_answer *a, size_t n)
+/* Cuts the text into lines; *remote is the hub's own verdict. -EPROTO: not an answer. */
+static int parse_answer(struct ctl_answer *a, size_t n, int *remote)
 {
 	char *at = a->text, *end = a->text + n;
 
@@ -99,8 +99,10 @@ static int parse_answer(struct ctl_answer *a, size_t n)
 		if (!equals)
 			return -EPROTO;
 		*equals = 0;
-		if (!strcmp(at, "errno"))
-			return strcmp(equals + 1, "0") ? -EREMOTEIO : 0;
+		if (!strcmp(at, "errno")) {
+			*remote = atoi(equals + 1);
+			return 0;
+		}
 		if (a->n_lines == a->cap) {
 			void *bigger = array_grow(a->lines, &a->cap, sizeof *a->lines);
 
@@ -114,34 +116,107 @@ static int parse_answer(struct ctl_answer *a, size_t n)
 	return -EPROTO;
 }
 
-int ctl_get(struct ctl_answer *answer, const char *dir, const char *ifname, struct wgh_error *error)
+/* 0: the hub has answered, and *remote is its verdict. */
+static int exchange(struct ctl_answer *answer, const char *dir, const char *ifname,
+	const char *request, size_t n_request, unsigned timeout_s, int *remote,
+	struct wgh_error *error)
 {
-	static const char request[] = "get=wghub\n\n";
 	struct sockaddr_un addr;
-	int fd = dial(dir, ifname, &addr, error), err = 0;
+	int fd = dial(dir, ifname, timeout_s, &addr, error), err = 0;
 	size_t n = 0;
 
 	*answer = (struct ctl_answer){0};
+	*remote = 0;
 	if (fd < 0)
 		return fd;
-	if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+	if (send(fd, request, n_request, MSG_NOSIGNAL) != (ssize_t)n_request)
 		err = -EPROTO;
 	if (!err)
 		err = read_answer(fd, &answer->text, &n);
 	if (!err)
-		err = parse_answer(answer, n);
+		err = parse_answer(answer, n, remote);
 	close(fd);
 	if (!err)
 		return 0;
 	if (err == -EPROTO)
 		error_set(error, "%s: the program behind it is no wghub; try: wg show %s",
 			addr.sun_path, ifname);
-	else if (err == -EREMOTEIO)
-		error_set(error, "%s: the hub could not answer: out of memory", ifname);
+	else if (err == -ETIMEDOUT)
+		error_set(error, "%s: no answer within %u s", addr.sun_path, timeout_s);
 	else
 		error_set(error, "%s: no answer: %s", addr.sun_path, strerror(-err));
 	ctl_answer_fini(answer);
 	return err;
+}
+
+int ctl_get(struct ctl_answer *answer, const char *dir, const char *ifname, struct wgh_error *error)
+{
+	static const char request[] = "get=wghub\n\n";
+	int remote,
+		err = exchange(answer, dir, ifname, request, sizeof request - 1, CTL_TIMEOUT_S,
+			&remote, error);
+
+	if (err || !remote)
+		return err;
+	error_set(error, "%s: the hub could not answer: out of memory", ifname);
+	ctl_answer_fini(answer);
+	return -EREMOTEIO;
+}
+
+/* NULL: no memory. */
+static char *write_request(
+	const char *verb, const struct ctl_line *params, size_t n_params, size_t *n)
+{
+	char *text = NULL;
+	FILE *out = open_memstream(&text, n);
+
+	if (!out)
+		return NULL;
+	fprintf(out, "wghub=%s\n", verb);
+	for (size_t i = 0; i < n_params; i++)
+		fprintf(out, "%s=%s\n", params[i].key, params[i].value);
+	fputc('\n', out);
+	if (fclose(out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+int ctl_ask(struct ctl_answer *answer, const char *dir, const char *ifname, const char *verb,
+	const struct ctl_line *params, size_t n_params, unsigned timeout_s, struct wgh_error *error)
+{
+	size_t n;
+	char *request = write_request(verb, params, n_params, &n), shown[200];
+	int remote, err;
+
+	*answer = (struct ctl_answer){0};
+	if (!request) {
+		error_set(error, "out of memory");
+		return -ENOMEM;
+	}
+	err = exchange(answer, dir, ifname, request, n, timeout_s, &remote, error);
+	free(request);
+	if (err || !remote)
+		return err;
+	if (ctl_value(answer, "error")) {
+		text_escape(shown, sizeof shown, ctl_value(answer, "error"),
+			strlen(ctl_value(answer, "error")));
+		error_set(error, "%s", shown);
+	} else {
+		error_set(error, "%s: the hub could not answer: out of memory", ifname);
+	}
+	ctl_answer_fini(answer);
+	return remote < 0 ? remote : -EREMOTEIO;
+}
+
+const char *ctl_value(const struct ctl_answer *answer, const char *key)
+{
+	for (size_t i = 0; i < answer->n_lines; i++) {
+		if (!strcmp(answer->lines[i].key, key))
+			return answer->lines[i].value;
+	}
+	return NULL;
 }
 
 void ctl_answer_fini(struct ctl_answer *answer)
@@ -172,7 +247,7 @@ static bool wait_for_end(int fd)
 int ctl_stop(const char *dir, const char *ifname, struct wgh_error *error)
 {
 	struct sockaddr_un addr;
-	int fd = dial(dir, ifname, &addr, error), err = 0;
+	int fd = dial(dir, ifname, CTL_TIMEOUT_S, &addr, error), err = 0;
 
 	if (fd < 0)
 		return fd;

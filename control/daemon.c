@@ -55,6 +55,8 @@ static void on_event(void *arg, const struct wgh_event *event)
 	struct hub *hub = arg;
 
 	event_log(event, hub->names);
+	if (hub->factory && !hub->ending)
+		factory_hub_event(hub->factory, event);
 }
 
 static void on_device_end(void *arg, const char *why)
@@ -67,6 +69,26 @@ static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error
 	struct hub *hub = arg;
 
 	return wgh_device_apply(hub->device, change, error);
+}
+
+static void on_set(void *arg, const struct wgh_change *change, struct uapi_reply *reply)
+{
+	struct hub *hub = arg;
+
+	if (hub->ending) /* what it would take is about to go */
+		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
+	else
+		factory_hub_set(hub->factory, change, reply);
+}
+
+static void on_request(void *arg, const struct uapi_request *request, struct uapi_reply *reply)
+{
+	struct hub *hub = arg;
+
+	if (hub->ending)
+		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
+	else
+		factory_hub_request(hub->factory, request, reply);
 }
 
 static int on_snapshot(void *arg, struct wgh_snapshot **snapshot)
@@ -281,6 +303,8 @@ static int start_uapi(struct hub *hub, struct wgh_error *error)
 		.snapshot = on_snapshot,
 		.snapshot_free = wgh_snapshot_free,
 		.name = on_name,
+		.set = hub->factory ? on_set : NULL,
+		.request = hub->factory ? on_request : NULL,
 		.gone = on_socket_gone,
 		.arg = hub};
 	const struct daemon_options *o = hub->options;
@@ -353,6 +377,7 @@ static bool stop(struct hub *hub)
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
 	factory_hub_free(hub->factory);
+	hub->factory = NULL;
 	resolver_free(hub->resolver);
 	/* Clients see the end of their connection when the interface is gone, not before: `wghub
 	 * down` waits for that. */

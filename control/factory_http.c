@@ -232,6 +232,26 @@ int factory_http_get(
 	return 0;
 }
 
+void factory_http_creds(struct factory_http *http, struct factory_creds_view *view)
+{
+	static const char *const kinds[] = {
+		[CREDS_API_TOKEN] = "API token",
+		[CREDS_PYTHON] = "OAuth, the Python daemon's file",
+		[CREDS_EXPIRES_AT] = "OAuth, with expires_at",
+		[CREDS_CLIENT_JSON] = "OAuth client credentials",
+		[CREDS_FIOCTL_YAML] = "OAuth client credentials of fioctl",
+	};
+	const struct creds *creds = factory_login_creds(http->login);
+
+	*view = (struct factory_creds_view){.login_needed = factory_login_is_needed(http->login)};
+	if (!creds)
+		return;
+	view->kind = kinds[creds->form];
+	view->expires_s = creds->expires_s;
+	view->can_refresh = creds_can_refresh(creds);
+	view->others_can_read = creds->others_can_read;
+}
+
 struct https *factory_http_client(struct factory_http *http)
 {
 	return http->https;

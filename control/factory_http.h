@@ -56,6 +56,13 @@ void factory_http_free(struct factory_http *http);
  * exactly once. -EBUSY: one is under way; -EPERM: a URL elsewhere; -ENOMEM. */
 MUST_CHECK int factory_http_get(
 	struct factory_http *http, const char *path, factory_answer_fn *done, void *arg);
+/* What people may know of the credentials in use. */
+struct factory_creds_view {
+	const char *kind; /* static; NULL: there are none */
+	double expires_s; /* INFINITY: not known */
+	bool can_refresh, login_needed, others_can_read;
+};
+void factory_http_creds(struct factory_http *http, struct factory_creds_view *view);
 /* The https client, for a test's timeouts. */
 struct https *factory_http_client(struct factory_http *http);
 

@@ -2,15 +2,12 @@
  *
  *	state file, API, clients file -> wanted set -> the smallest change -> device
  *	                                                    └-> names, routes, state, hosts */
-#include "control/factory_hub.h"
+#include "control/factory_hub_internal.h"
 
-#include "control/clients_watch.h"
 #include "control/error.h"
-#include "control/factory_save.h"
 #include "control/log.h"
 #include "control/note_once.h"
 #include "control/text.h"
-#include "control/wanted.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
@@ -24,28 +21,6 @@
 #define ORIGINS (ORIGIN_BIT(ORIGIN_FACTORY) | ORIGIN_BIT(ORIGIN_CLIENTS))
 #define NETWORK_BITS 24 /* what a device takes the VPN's network for; others get a route each */
 #define LINES_MAX 20 /* of one sync in the log */
-
-struct factory_hub {
-	uv_loop_t *loop;
-	struct wgh_device *device;
-	struct names *names;
-	char *factory, *state_path;
-	uint64_t interval_ms;
-	struct troubles troubles;
-	struct wanted *wanted;
-	struct wgh_public_key own_key;
-	bool has_server;
-	struct server_file server; /* as published when it was last ours and readable */
-	bool linked; /* the interface has its addresses and is up */
-	double last_sync_s;
-	struct vanish_guard guard;
-	struct factory_poll *poll;
-	struct clients_watch *clients;
-	struct factory_save *save;
-	uv_timer_t save_timer;
-	size_t n_endpoints_saved;
-	unsigned n_looks;
-};
 
 /* ---- state, hosts ---- */
 
@@ -269,8 +244,7 @@ static int make_sync(struct factory_hub *hub, const struct wgh_snapshot *running
 	return err ? err : wanted_sync(hub->wanted, ORIGINS, running, sync);
 }
 
-/* The device becomes what is wanted. source: for the log. */
-static void apply(struct factory_hub *hub, const char *source)
+void factory_hub_apply(struct factory_hub *hub, const char *source)
 {
 	struct wgh_snapshot *running;
 	struct wgh_error error = {"out of memory"};
@@ -290,6 +264,9 @@ static void apply(struct factory_hub *hub, const char *source)
 		goto out;
 	}
 	trouble_end(&hub->troubles, TROUBLE_PEERS);
+	hub->n_added += sync.n_added;
+	hub->n_changed += sync.n_changed;
+	hub->n_removed += sync.n_removed;
 	log_refusals(hub);
 	renamed = set_names(hub);
 	set_up_device(hub, running, sync.change.n_peers > 0);
@@ -326,7 +303,7 @@ static void switch_off(struct factory_hub *hub)
 		return; /* without memory: the next round */
 	trouble_begin(&hub->troubles, TROUBLE_SWITCHED_OFF,
 		"wireguard-server says enabled=0: the factory's peers are withdrawn");
-	apply(hub, "factory");
+	factory_hub_apply(hub, "factory");
 }
 
 static void on_server(void *arg, const struct server_file *server)
@@ -335,6 +312,7 @@ static void on_server(void *arg, const struct server_file *server)
 	bool ours = is_ours(hub, server);
 	bool news = !hub->has_server || !server_file_equal(server, &hub->server);
 
+	hub->published_key = server->public_key;
 	if (ours)
 		trouble_end(&hub->troubles, TROUBLE_OTHER_HUB);
 	else
@@ -350,7 +328,7 @@ static void on_server(void *arg, const struct server_file *server)
 		hub->has_server = true;
 		hub->linked = false;
 		log_server(server);
-		apply(hub, "server");
+		factory_hub_apply(hub, "server");
 		save(hub, false);
 	}
 	if (server->enabled)
@@ -359,7 +337,7 @@ static void on_server(void *arg, const struct server_file *server)
 		switch_off(hub);
 }
 
-static double now_s(clockid_t clock)
+double factory_hub_now_s(clockid_t clock)
 {
 	struct timespec now;
 
@@ -367,14 +345,14 @@ static double now_s(clockid_t clock)
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void on_peers(void *arg, const struct factory_peers *peers)
+static void on_peers(void *arg, struct factory_peers *peers)
 {
 	struct factory_hub *hub = arg;
 
 	if (!hub->has_server)
 		return; /* nobody knows yet which addresses are the hub's to give */
-	if (!vanish_guard_accepts(&hub->guard, hub->wanted, peers, now_s(CLOCK_BOOTTIME),
-		    (double)hub->interval_ms / 1000)) {
+	if (!vanish_guard_accepts(&hub->guard, hub->wanted, peers,
+		    factory_hub_now_s(CLOCK_BOOTTIME), (double)hub->interval_ms / 1000)) {
 		trouble_begin(&hub->troubles, TROUBLE_VANISHED,
 			"all stay until a second answer, an interval later, says the same");
 		return;
@@ -384,8 +362,21 @@ static void on_peers(void *arg, const struct factory_peers *peers)
 		trouble_begin(&hub->troubles, TROUBLE_PEERS, "out of memory");
 		return;
 	}
-	hub->last_sync_s = now_s(CLOCK_REALTIME);
-	apply(hub, "factory");
+	factory_peers_fini(&hub->listed);
+	hub->listed = *peers;
+	*peers = (struct factory_peers){0};
+	hub->last_sync_s = factory_hub_now_s(CLOCK_REALTIME);
+	factory_hub_apply(hub, "factory");
+}
+
+static void on_round(void *arg, enum factory_outcome outcome, const char *why)
+{
+	struct factory_hub *hub = arg;
+
+	hub->last_round_s = factory_hub_now_s(CLOCK_REALTIME);
+	hub->outcome = outcome;
+	snprintf(hub->outcome_why, sizeof hub->outcome_why, "%s", why);
+	factory_ask_round_ended(hub);
 }
 
 static void on_clients(void *arg, const struct clients *clients)
@@ -395,7 +386,7 @@ static void on_clients(void *arg, const struct clients *clients)
 	if (wanted_claim_clients(hub->wanted, clients))
 		trouble_begin(&hub->troubles, TROUBLE_PEERS, "out of memory");
 	else
-		apply(hub, "clients");
+		factory_hub_apply(hub, "clients");
 }
 
 /* ---- life ---- */
@@ -454,7 +445,7 @@ static int start(
 	struct factory_hub *hub, const struct factory_hub_options *o, struct wgh_error *error)
 {
 	const struct factory_poll_handler handler = {
-		.server = on_server, .peers = on_peers, .arg = hub};
+		.server = on_server, .peers = on_peers, .round = on_round, .arg = hub};
 	int err = set_private_key(hub, o->private_key, error);
 
 	if (err)
@@ -466,14 +457,16 @@ static int start(
 		return err;
 	}
 	if (o->clients_path) {
+		hub->changes = clients_change_new(hub->loop, o->clients_path);
+		hub->clients_path = strdup(o->clients_path);
 		hub->clients = clients_watch_new(
 			hub->loop, o->clients_path, &hub->troubles, on_clients, hub);
-		if (!hub->clients) {
+		if (!hub->changes || !hub->clients_path || !hub->clients) {
 			error_set(error, "out of memory");
 			return -ENOMEM;
 		}
 	}
-	apply(hub, "state");
+	factory_hub_apply(hub, "state");
 	return factory_poll_new(&hub->poll, hub->loop, &o->poll, &handler, &hub->troubles, error);
 }
 
@@ -491,6 +484,7 @@ int factory_hub_new(struct factory_hub **out, uv_loop_t *loop, struct wgh_device
 	hub->loop = loop;
 	hub->device = device;
 	hub->names = names;
+	hub->http = o->poll.http;
 	hub->interval_ms = o->poll.interval_ms ? o->poll.interval_ms : POLL_INTERVAL_MS;
 	uv_timer_init(loop, &hub->save_timer);
 	hub->save_timer.data = hub;
@@ -522,8 +516,13 @@ void factory_hub_free(struct factory_hub *hub)
 {
 	if (!hub)
 		return;
+	if (hub->changes)
+		clients_change_wait(hub->changes);
+	factory_ask_end(hub);
 	factory_poll_free(hub->poll);
 	clients_watch_free(hub->clients);
+	clients_change_free(hub->changes);
+	factory_peers_fini(&hub->listed);
 	if (hub->save) {
 		if (hub->poll)
 			save(hub, false);
@@ -533,6 +532,7 @@ void factory_hub_free(struct factory_hub *hub)
 	wanted_free(hub->wanted);
 	free(hub->factory);
 	free(hub->state_path);
+	free(hub->clients_path);
 	uv_close((uv_handle_t *)&hub->save_timer, on_closed);
 }
 

@@ -12,6 +12,7 @@
 
 #include "control/factory_poll.h"
 #include "control/names.h"
+#include "control/uapi_server.h"
 
 /* Endpoints change without anybody's asking: so often it is looked whether more are known than were
  * saved, and every so many looks they are saved anyway. */
@@ -34,5 +35,16 @@ MUST_CHECK int factory_hub_new(struct factory_hub **hub, uv_loop_t *loop, struct
 void factory_hub_free(struct factory_hub *hub);
 /* Asks the API now and reads the clients file again. */
 void factory_hub_now(struct factory_hub *hub);
+/* "set=1" of wg(8): whatever harms nobody. Devices and clients keep their one address, devices are
+ * not removed, the key and the port stay; a new peer with one free address becomes a client, in the
+ * clients file, too. What is changed or left out is one line of the log. -EINVAL: nothing has
+ * changed. Answered when the clients file is written. */
+void factory_hub_set(
+	struct factory_hub *hub, const struct wgh_change *change, struct uapi_reply *reply);
+/* "wghub=VERB": control/README.md lists them. */
+void factory_hub_request(
+	struct factory_hub *hub, const struct uapi_request *request, struct uapi_reply *reply);
+/* What the device reports; the log is the caller's. */
+void factory_hub_event(struct factory_hub *hub, const struct wgh_event *event);
 
 #endif

@@ -57,8 +57,11 @@ static uint64_t with_jitter(uint64_t ms, uint64_t least_ms)
 	return jittered > least_ms ? jittered : least_ms;
 }
 
-static void end_round(struct factory_poll *poll, uint64_t wait_ms)
+static void end_round(
+	struct factory_poll *poll, enum factory_outcome outcome, const char *why, uint64_t wait_ms)
 {
+	if (poll->handler.round)
+		poll->handler.round(poll->handler.arg, outcome, why);
 	factory_peers_fini(&poll->peers);
 	notes_fini(&poll->notes);
 	poll->running = false;
@@ -74,7 +77,8 @@ static void round_failed(struct factory_poll *poll, const char *why, unsigned re
 		factory_poll_wait_ms(poll->again_min_ms, ++poll->n_failures, retry_after_s);
 
 	trouble_begin(poll->troubles, TROUBLE_UNREACHABLE, why);
-	end_round(poll, with_jitter(wait_ms, retry_after_s * UINT64_C(1000)));
+	end_round(
+		poll, FACTORY_TRANSIENT, why, with_jitter(wait_ms, retry_after_s * UINT64_C(1000)));
 }
 
 static void round_refused(struct factory_poll *poll, const char *why)
@@ -82,7 +86,7 @@ static void round_refused(struct factory_poll *poll, const char *why)
 	poll->n_failures = 0;
 	trouble_end(poll->troubles, TROUBLE_UNREACHABLE);
 	trouble_begin(poll->troubles, TROUBLE_REFUSED, why);
-	end_round(poll, with_jitter(poll->interval_ms, 0));
+	end_round(poll, FACTORY_REFUSED, why, with_jitter(poll->interval_ms, 0));
 }
 
 static void round_done(struct factory_poll *poll)
@@ -90,7 +94,7 @@ static void round_done(struct factory_poll *poll)
 	poll->n_failures = 0;
 	trouble_end(poll->troubles, TROUBLE_UNREACHABLE);
 	trouble_end(poll->troubles, TROUBLE_REFUSED);
-	end_round(poll, with_jitter(poll->interval_ms, 0));
+	end_round(poll, FACTORY_OK, "", with_jitter(poll->interval_ms, 0));
 }
 
 /* False: the round is over. */
@@ -212,6 +216,16 @@ void factory_poll_now(struct factory_poll *poll)
 		poll->again = true;
 	else
 		uv_timer_start(&poll->timer, on_timer, 0, 0);
+}
+
+bool factory_poll_is_running(const struct factory_poll *poll)
+{
+	return poll->running;
+}
+
+void factory_poll_creds(struct factory_poll *poll, struct factory_creds_view *view)
+{
+	factory_http_creds(poll->http, view);
 }
 
 /* ---- life ---- */

@@ -24,10 +24,13 @@ struct factory_poll_options {
 	struct factory_http_options http; /* borrowed */
 };
 
-/* Both are called in each good round. */
+/* The first two are called in each good round. */
 struct factory_poll_handler {
 	void (*server)(void *arg, const struct server_file *server);
-	void (*peers)(void *arg, const struct factory_peers *peers); /* not while switched off */
+	/* Not while switched off. The handler may take *peers and leave it zeroed. */
+	void (*peers)(void *arg, struct factory_peers *peers);
+	/* At the end of every round; why unless FACTORY_OK. May be NULL. */
+	void (*round)(void *arg, enum factory_outcome outcome, const char *why);
 	void *arg;
 };
 
@@ -41,6 +44,9 @@ MUST_CHECK int factory_poll_new(struct factory_poll **poll, uv_loop_t *loop,
 void factory_poll_free(struct factory_poll *poll);
 /* A round now; one that is under way is followed by another. */
 void factory_poll_now(struct factory_poll *poll);
+/* Is a round under way? */
+bool factory_poll_is_running(const struct factory_poll *poll);
+void factory_poll_creds(struct factory_poll *poll, struct factory_creds_view *view);
 /* How long after n failures in a row, before jitter. */
 uint64_t factory_poll_wait_ms(uint64_t min_ms, unsigned n_failures, unsigned retry_after_s);
 

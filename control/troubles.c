@@ -3,6 +3,7 @@
 
 #include "control/log.h"
 
+#include <stdio.h>
 #include <uv.h>
 
 static const struct {
@@ -22,8 +23,14 @@ static const struct {
 	[TROUBLE_HOSTS] = {"hosts file not written", false},
 };
 
+const char *trouble_name(enum trouble trouble)
+{
+	return troubles_known[trouble].name;
+}
+
 bool trouble_begin(struct troubles *troubles, enum trouble trouble, const char *why)
 {
+	snprintf(troubles->why[trouble], TROUBLE_WHY_CHARS, "%s", why);
 	if (troubles->since_ns[trouble]) {
 		log_debug("still degraded trouble=\"%s\" why=\"%s\"", troubles_known[trouble].name,
 			why);

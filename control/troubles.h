@@ -22,9 +22,15 @@ enum trouble {
 	N_TROUBLES,
 };
 
+#define TROUBLE_WHY_CHARS 300
+
 struct troubles {
 	uint64_t since_ns[N_TROUBLES]; /* 0: not now */
+	char why[N_TROUBLES][TROUBLE_WHY_CHARS]; /* as it was reported last */
 };
+
+/* "api unreachable": for the log and `wghub status`. */
+const char *trouble_name(enum trouble trouble);
 
 /* why: one printable line. True if it is news. */
 bool trouble_begin(struct troubles *troubles, enum trouble trouble, const char *why);

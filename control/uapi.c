@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FIRST -> IN_GET or IN_SET at the first line -> FIRST by uapi_parser_reset() */
-enum uapi_state { STATE_FIRST, STATE_IN_GET, STATE_IN_SET };
+/* FIRST -> IN_GET, IN_SET or IN_OWN at the first line -> FIRST by uapi_parser_reset() */
+enum uapi_state { STATE_FIRST, STATE_IN_GET, STATE_IN_SET, STATE_IN_OWN };
 
 struct uapi_parser {
 	enum uapi_state state;
@@ -30,6 +30,10 @@ struct uapi_parser {
 	struct wgh_peer_change *peers;
 	struct wgh_allowed_ip *allowed;
 	size_t peers_cap, n_allowed, allowed_cap;
+
+	struct uapi_request request; /* points into text */
+	size_t text_n;
+	char text[UAPI_REQUEST_BYTES];
 };
 
 /* One line's value, borrowed from the line. */
@@ -273,6 +277,66 @@ static void set_line(struct uapi_parser *p)
 	}
 }
 
+/* ---- requests of our own ---- */
+
+const char *uapi_param(const struct uapi_request *request, const char *key)
+{
+	for (size_t i = 0; i < request->n_params; i++) {
+		if (!strcmp(request->params[i].key, key))
+			return request->params[i].value;
+	}
+	return NULL;
+}
+
+/* Where the line's copy is, or NULL. */
+static char *keep_line(struct uapi_parser *p)
+{
+	char *kept = p->text + p->text_n;
+
+	if (p->line_n >= sizeof p->text - p->text_n) {
+		fail(p, -E2BIG, "", "the request is longer than 4095 bytes");
+		return NULL;
+	}
+	if (memchr(p->line, 0, p->line_n)) {
+		fail(p, -EINVAL, "", "zero byte in a line");
+		return NULL;
+	}
+	memcpy(kept, p->line, p->line_n);
+	kept[p->line_n] = 0;
+	p->text_n += p->line_n + 1;
+	return kept;
+}
+
+static void own_line(struct uapi_parser *p)
+{
+	struct uapi_request *r = &p->request;
+	char *line = p->error ? NULL : keep_line(p), *equals = line ? strchr(line, '=') : NULL;
+
+	if (!line)
+		return;
+	if (!equals) {
+		fail(p, -EPROTO, "", "a line is key=value");
+		return;
+	}
+	*equals = 0;
+	if (!*line || uapi_param(r, line))
+		fail(p, -EINVAL, "", "a parameter without a name, or twice");
+	else if (r->n_params == UAPI_PARAMS_MAX)
+		fail(p, -E2BIG, "", "more than 16 parameters");
+	if (p->error)
+		return;
+	r->params[r->n_params].key = line;
+	r->params[r->n_params++].value = equals + 1;
+}
+
+/* The first line, which begins with "wghub=". */
+static void own_verb(struct uapi_parser *p)
+{
+	char *line = keep_line(p);
+
+	p->request.verb = line ? line + strlen("wghub=") : "";
+}
+
 /* ---- lines and requests ---- */
 
 /* Gives each peer its part of the array of allowed ips, which has moved while it grew. */
@@ -299,9 +363,15 @@ static enum uapi_event first_line(struct uapi_parser *p)
 		p->kind = UAPI_GET_WGHUB;
 	else if (is_word(line, "set=1"))
 		p->kind = UAPI_SET;
+	else if (line.n > 6 && !memcmp(line.text, "wghub=", 6))
+		p->kind = UAPI_OWN;
 	else
 		return UAPI_CLOSE;
-	p->state = p->kind == UAPI_SET ? STATE_IN_SET : STATE_IN_GET;
+	p->state = p->kind == UAPI_SET ? STATE_IN_SET
+		: p->kind == UAPI_OWN  ? STATE_IN_OWN
+				       : STATE_IN_GET;
+	if (p->kind == UAPI_OWN)
+		own_verb(p);
 	return UAPI_MORE;
 }
 
@@ -318,6 +388,8 @@ static enum uapi_event end_of_line(struct uapi_parser *p)
 		fail(p, -EMSGSIZE, "", "a line is longer than 4095 bytes");
 	else if (p->state == STATE_IN_GET)
 		fail(p, -EINVAL, "", "get takes no further lines");
+	else if (p->state == STATE_IN_OWN)
+		own_line(p);
 	else
 		set_line(p);
 	return UAPI_MORE;
@@ -367,4 +439,9 @@ const char *uapi_error_text(const struct uapi_parser *p)
 const struct wgh_change *uapi_change(const struct uapi_parser *p)
 {
 	return &p->change;
+}
+
+const struct uapi_request *uapi_request(const struct uapi_parser *p)
+{
+	return &p->request;
 }

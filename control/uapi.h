@@ -1,11 +1,12 @@
 /* uapi.h - WireGuard's configuration protocol as text: requests to changes, snapshots to answers.
  *
  * Source: https://www.wireguard.com/xplatform/#cross-platform-userspace-implementation. Lines are
- * key=value, an empty line ends a request. Besides "get=1" and "set=1" there is our own
- * "get=wghub": what `wghub show` prints, without any secret (control/README.md lists its keys). No
- * sockets, no clock, no log here: bytes in, bytes out, so that it can be fuzzed. Threads: one at a
- * time per object. Bounds: a line has at most UAPI_LINE_MAX bytes; a request has any number of
- * lines, about 250 bytes of memory per peer and 24 per allowed ip.
+ * key=value, an empty line ends a request. Besides "get=1" and "set=1" there are our own
+ * "get=wghub": what `wghub show` prints, and "wghub=VERB" with parameters: what the other commands
+ * ask a running hub for (control/README.md lists both). No sockets, no clock, no log here: bytes
+ * in, bytes out, so that it can be fuzzed. Threads: one at a time per object. Bounds: a line has at
+ * most UAPI_LINE_MAX bytes; "set=1" has any number of lines, about 250 bytes of memory per peer and
+ * 24 per allowed ip; "wghub=VERB" has UAPI_PARAMS_MAX lines and UAPI_REQUEST_BYTES in all.
  */
 #ifndef CONTROL_UAPI_H
 #define CONTROL_UAPI_H
@@ -20,7 +21,20 @@ enum uapi_event {
 	UAPI_GET, /* "get=1" is complete */
 	UAPI_GET_WGHUB, /* "get=wghub" is complete */
 	UAPI_SET, /* "set=1" is complete: look at uapi_error(), then uapi_change() */
-	UAPI_CLOSE, /* neither: close the connection */
+	UAPI_OWN, /* "wghub=VERB" is complete: look at uapi_error(), then uapi_request() */
+	UAPI_CLOSE, /* none of them: close the connection */
+};
+
+#define UAPI_PARAMS_MAX 16
+#define UAPI_REQUEST_BYTES 4096
+
+/* "wghub=VERB": no key comes twice, none is empty. */
+struct uapi_request {
+	const char *verb;
+	struct {
+		const char *key, *value;
+	} params[UAPI_PARAMS_MAX];
+	size_t n_params;
 };
 
 struct uapi_parser;
@@ -40,6 +54,10 @@ int uapi_error(const struct uapi_parser *p);
 const char *uapi_error_text(const struct uapi_parser *p);
 /* Only where uapi_error() is 0. Lives until the reset. */
 const struct wgh_change *uapi_change(const struct uapi_parser *p);
+/* The same. */
+const struct uapi_request *uapi_request(const struct uapi_parser *p);
+/* A parameter's value, or NULL. */
+const char *uapi_param(const struct uapi_request *request, const char *key);
 /* Forgets and wipes the request. */
 void uapi_parser_reset(struct uapi_parser *p);
 

@@ -23,12 +23,22 @@ struct client {
 	struct uapi_server *server;
 	struct client *next;
 	struct uapi_parser *parser;
-	struct wgh_snapshot *snapshot; /* of the answer under way, or NULL */
+	/* Of the answer under way, or NULL: what the writer writes, or the text itself; or who will
+	 * bring it. */
+	struct wgh_snapshot *snapshot;
 	struct uapi_writer writer;
+	char *text;
+	size_t text_at, text_bytes;
+	struct uapi_reply *reply;
 	uint64_t active_ms; /* when it last sent or read something */
 	bool reading, closing;
 	size_t in_at, in_n; /* bytes of in that no request has used yet */
 	char in[BUFFER_BYTES], out[BUFFER_BYTES];
+};
+
+struct uapi_reply {
+	struct client *client; /* NULL: it has gone */
+	bool set; /* of wg(8), which takes an errno and nothing else */
 };
 
 struct uapi_server {
@@ -66,6 +76,7 @@ static void on_client_closed(uv_handle_t *handle)
 	if (c->snapshot)
 		s->handler.snapshot_free(c->snapshot);
 	uapi_parser_free(c->parser);
+	free(c->text);
 	secret_wipe(c, sizeof *c);
 	free(c);
 	server_unref(s);
@@ -78,6 +89,8 @@ static void client_close(struct client *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	if (c->reply)
+		c->reply->client = NULL;
 	for (struct client **at = &s->clients; *at; at = &(*at)->next) {
 		if (*at == c) {
 			*at = c->next;
@@ -110,10 +123,25 @@ static void write_errno(struct client *c, int error)
 	write_out(c, (size_t)snprintf(c->out, sizeof c->out, "errno=%d\n\n", error));
 }
 
+/* Fills out; 0: the answer is complete. */
+static size_t next_piece(struct client *c)
+{
+	size_t n = c->text_bytes - c->text_at;
+
+	if (c->snapshot)
+		return uapi_write(&c->writer, c->out, sizeof c->out);
+	if (n > sizeof c->out)
+		n = sizeof c->out;
+	if (n)
+		memcpy(c->out, c->text + c->text_at, n);
+	c->text_at += n;
+	return n;
+}
+
 static void on_written(uv_write_t *write, int status)
 {
 	struct client *c = write->data;
-	size_t n = 0;
+	size_t n;
 
 	secret_wipe(c->out, sizeof c->out);
 	if (c->closing)
@@ -123,8 +151,7 @@ static void on_written(uv_write_t *write, int status)
 		return;
 	}
 	c->active_ms = uv_now(c->pipe.loop);
-	if (c->snapshot)
-		n = uapi_write(&c->writer, c->out, sizeof c->out);
+	n = next_piece(c);
 	if (n) {
 		write_out(c, n);
 		return;
@@ -132,6 +159,9 @@ static void on_written(uv_write_t *write, int status)
 	if (c->snapshot)
 		c->server->handler.snapshot_free(c->snapshot);
 	c->snapshot = NULL;
+	free(c->text);
+	c->text = NULL;
+	c->text_at = c->text_bytes = 0;
 	process(c);
 }
 
@@ -151,21 +181,109 @@ static void answer_get(struct client *c, bool own)
 	write_out(c, uapi_write(&c->writer, c->out, sizeof c->out));
 }
 
+/* ---- answers that may come later ---- */
+
+static void send_text(struct client *c, int error, const char *why, char *text, size_t text_bytes)
+{
+	size_t room = text_bytes + (why ? strlen(why) : 0) + 40;
+
+	c->text = malloc(room);
+	if (!c->text) {
+		free(text);
+		write_errno(c, -ENOMEM);
+		return;
+	}
+	if (text_bytes)
+		memcpy(c->text, text, text_bytes);
+	free(text);
+	c->text_at = 0;
+	c->text_bytes = text_bytes;
+	if (error && why)
+		c->text_bytes += (size_t)snprintf(
+			c->text + c->text_bytes, room - c->text_bytes, "error=%s\n", why);
+	c->text_bytes += (size_t)snprintf(
+		c->text + c->text_bytes, room - c->text_bytes, "errno=%d\n\n", error);
+	write_out(c, next_piece(c));
+}
+
+static void end_set(struct client *c, int error, const char *why)
+{
+	if (error)
+		log_warn("set refused errno=%d why=\"%s\"", error, why);
+	else
+		log_debug("set applied");
+	write_errno(c, error);
+}
+
+void uapi_reply_send(
+	struct uapi_reply *reply, int error, const char *why, char *text, size_t text_bytes)
+{
+	struct client *c = reply->client;
+	bool set = reply->set;
+
+	free(reply);
+	if (!c || set)
+		free(text);
+	if (!c)
+		return;
+	c->reply = NULL;
+	c->active_ms = uv_now(c->pipe.loop);
+	if (set)
+		end_set(c, error, why);
+	else
+		send_text(c, error, why, text, text_bytes);
+}
+
+/* NULL: no memory, and that has been answered. Nothing is read until the reply is there. */
+static struct uapi_reply *new_reply(struct client *c, bool set)
+{
+	c->reply = malloc(sizeof *c->reply);
+	if (!c->reply) {
+		write_errno(c, -ENOMEM);
+		return NULL;
+	}
+	*c->reply = (struct uapi_reply){.client = c, .set = set};
+	uv_read_stop((uv_stream_t *)&c->pipe);
+	c->reading = false;
+	return c->reply;
+}
+
 static void answer_set(struct client *c)
 {
 	const struct uapi_handler *h = &c->server->handler;
 	struct wgh_error why = {""};
 	int error = uapi_error(c->parser);
+	struct uapi_reply *reply;
 
-	if (error)
-		error_set(&why, "%s", uapi_error_text(c->parser));
-	else
+	if (error) {
+		end_set(c, error, uapi_error_text(c->parser));
+	} else if (h->set) {
+		reply = new_reply(c, true);
+		if (reply)
+			h->set(h->arg, uapi_change(c->parser), reply);
+	} else {
 		error = h->apply(h->arg, uapi_change(c->parser), &why);
-	if (error)
-		log_warn("set refused errno=%d why=\"%s\"", error, why.text);
-	else
-		log_debug("set applied peers=%zu", uapi_change(c->parser)->n_peers);
-	write_errno(c, error);
+		end_set(c, error, why.text);
+	}
+}
+
+static void answer_own(struct client *c)
+{
+	const struct uapi_handler *h = &c->server->handler;
+	int error = uapi_error(c->parser);
+	struct uapi_reply *reply;
+
+	if (error) {
+		send_text(c, error, uapi_error_text(c->parser), NULL, 0);
+		return;
+	}
+	if (!h->request) {
+		send_text(c, -EOPNOTSUPP, "this hub has no such request", NULL, 0);
+		return;
+	}
+	reply = new_reply(c, false);
+	if (reply)
+		h->request(h->arg, uapi_request(c->parser), reply);
 }
 
 /* ---- requests ---- */
@@ -219,6 +337,9 @@ static void process(struct client *c)
 	case UAPI_SET:
 		answer_set(c);
 		break;
+	case UAPI_OWN:
+		answer_own(c);
+		break;
 	case UAPI_CLOSE:
 		client_close(c);
 		return;
@@ -245,7 +366,7 @@ static void on_sweep(uv_timer_t *timer)
 
 	for (struct client *c = s->clients, *next; c; c = next) {
 		next = c->next;
-		if (now_ms - c->active_ms >= s->idle_ms)
+		if (!c->reply && now_ms - c->active_ms >= s->idle_ms)
 			client_close(c);
 	}
 	if (!s->watched)

@@ -287,6 +287,15 @@ const struct wanted_peer *wanted_find_addr(const struct wanted *w, const struct 
 	return owner ? &w->set.peers[owner->peer] : NULL;
 }
 
+bool wanted_is_reserved(const struct wanted *w, const struct wgh_addr *addr)
+{
+	for (size_t i = 0; i < w->n_reserved; i++) {
+		if (!memcmp(&w->reserved[i], addr, sizeof *addr))
+			return true;
+	}
+	return false;
+}
+
 bool wanted_would_accept(const struct wanted *w, enum origin origin, const char *name,
 	const struct wgh_public_key *key, const struct wgh_addr *address,
 	struct wanted_refusal *refusal)

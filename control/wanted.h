@@ -106,6 +106,8 @@ const struct wanted_peer *wanted_find_addr(const struct wanted *w, const struct 
 #define REFUSAL_CHARS 400
 void wanted_refusal_text(char out[REFUSAL_CHARS], const struct wanted_refusal *refusal);
 
+/* Is it the address of a disabled device, which may be enabled again? */
+MUST_CHECK bool wanted_is_reserved(const struct wanted *w, const struct wgh_addr *addr);
 /* Would this newcomer be accepted beside the present set? For `client add` and `wg set`. *refusal
  * borrows name and the set's strings. */
 MUST_CHECK bool wanted_would_accept(const struct wanted *w, enum origin origin, const char *name,

@@ -102,7 +102,7 @@ run_unit() {
 # What the thread sanitizer is for: everything else has one thread and would only take minutes.
 is_threaded() {
 	case $1 in
-	tests/io/* | tests/core/test_ring.c | tests/core/test_session.c | tests/core/test_worker.c) ;;
+	tests/io/* | tests/core/test_ring.c | tests/core/test_session.c | tests/core/test_timers.c | tests/core/test_worker.c) ;;
 	*) return 1 ;;
 	esac
 }

@@ -2,11 +2,11 @@
 #include "control/cli/show.h"
 
 #include "control/cli/cli.h"
+#include "control/cli/hubs.h"
 #include "control/text.h"
 #include "control/uapi_socket.h"
 #include "crypto/key_text.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -66,45 +66,6 @@ void show_key(char out[SHOW_KEY_CHARS], const struct show_section *section, cons
 		strcpy(out, "(wrong)");
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/* Names of the sockets in the directory; the caller frees them. -ENOENT: there is no directory, so
- * no hub. */
-static int list_hubs(char (**names)[16], size_t *n, const char *path)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	size_t cap = 0;
-
-	*names = NULL;
-	*n = 0;
-	if (!dir)
-		return -errno;
-	while ((entry = readdir(dir))) {
-		size_t len = strlen(entry->d_name);
-
-		if (len < 6 || strcmp(entry->d_name + len - 5, ".sock") ||
-			text_ifname(entry->d_name, len - 5))
-			continue;
-		if (*n == cap) {
-			void *bigger = realloc(*names, (cap = cap * 2 + 8) * sizeof **names);
-
-			if (!bigger)
-				break;
-			*names = bigger;
-		}
-		memcpy((*names)[*n], entry->d_name, len - 5);
-		(*names)[(*n)++][len - 5] = 0;
-	}
-	closedir(dir);
-	if (*n)
-		qsort(*names, *n, sizeof **names, compare_names);
-	return 0;
-}
-
 /* One hub, to standard output or into json. With all: one that does not run is passed over. */
 static int show_one(const char *dir, const char *name, bool all, json_t *json)
 {
@@ -130,7 +91,7 @@ static int show_all(const char *dir, json_t *json)
 {
 	char(*names)[16];
 	size_t n;
-	int err = list_hubs(&names, &n, dir), code = 0;
+	int err = hubs_list(&names, &n, dir), code = 0;
 	char shown[80];
 
 	if (err && err != -ENOENT) {

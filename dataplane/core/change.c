@@ -37,7 +37,8 @@ struct plan {
 	struct peer **created, **removed;
 	size_t n_created, n_removed;
 	struct route_set *routes; /* NULL: prefixes stay as they are */
-	struct hub_view *view; /* for them */
+	struct policy *policy; /* the new one; NULL: stays */
+	struct hub_view *view; /* for them; NULL: stays */
 	struct moved_route *moved;
 	size_t n_moved, room_moved;
 };
@@ -53,6 +54,8 @@ static int fail(struct wgh_error *error, int err, const char *what)
 
 static int check(const struct wgh_change *change, struct wgh_error *error)
 {
+	if ((change->flags & WGH_HAS_POLICY) && !change->policy)
+		return fail(error, -EINVAL, "policy: none was given");
 	for (size_t i = 0; i < change->n_peers; i++) {
 		const struct wgh_peer_change *p = &change->peers[i];
 
@@ -65,6 +68,12 @@ static int check(const struct wgh_change *change, struct wgh_error *error)
 			if (ip_prefix_check(&p->allowed_ips[k].prefix))
 				return fail(error, -EINVAL,
 					"allowed ip: more prefix bits than its address has");
+		if ((p->flags & WGH_PEER_HAS_GROUP) && p->group >= WGH_GROUPS_MAX)
+			return fail(error, -EINVAL, "group: must be below 32");
+		if ((p->flags & WGH_PEER_HAS_GROUP) && p->group == WGH_GROUP_HOST)
+			return fail(error, -EINVAL, "group: a peer cannot be in the host's");
+		if ((p->flags & WGH_PEER_HAS_NAT) && p->nat > WGH_NAT_AUTO)
+			return fail(error, -EINVAL, "nat: must be never, always or auto");
 	}
 	return 0;
 }
@@ -219,7 +228,8 @@ static int plan_all(struct plan *plan)
 	return err;
 }
 
-static int plan_init(struct plan *plan, struct hub *hub, const struct wgh_change *change)
+static int plan_init(struct plan *plan, struct hub *hub, const struct wgh_change *change,
+	struct wgh_error *error)
 {
 	size_t n = change->n_peers + 1, n_keys = 8;
 
@@ -251,6 +261,8 @@ static int plan_init(struct plan *plan, struct hub *hub, const struct wgh_change
 		if (!plan->routes)
 			return -ENOMEM;
 	}
+	if (change->flags & WGH_HAS_POLICY)
+		return policy_new(&plan->policy, change->policy, error);
 	return 0;
 }
 
@@ -258,6 +270,7 @@ static void plan_fini(struct plan *plan)
 {
 	secret_free(plan->identity, sizeof *plan->identity);
 	route_set_free(plan->routes);
+	policy_free(plan->policy);
 	free(plan->keys);
 	free(plan->targets);
 	free(plan->created);
@@ -313,6 +326,68 @@ static void apply_identity(struct hub *hub, const struct noise_identity *identit
 	}
 }
 
+/* ---- group and policy: what workers must see before they see new routes or a new policy ---- */
+
+static void apply_group(
+	const struct policy *policy, struct peer *peer, const struct wgh_peer_change *p)
+{
+	uint32_t reach = relaxed_get(&peer->reach);
+
+	if (p->flags & WGH_PEER_HAS_GROUP)
+		reach = (reach - REACH_GROUP(reach)) | p->group;
+	if (policy_names(policy, peer->public_key.bytes))
+		reach |= REACH_NAMED;
+	relaxed_set(&peer->reach, reach);
+	if (p->flags & WGH_PEER_HAS_NAT)
+		peer->nat = p->nat;
+}
+
+static void mark_named(struct hub *hub, const struct wgh_public_key *key)
+{
+	struct x25519_public public_key;
+	struct peer *peer;
+
+	memcpy(public_key.bytes, key->bytes, sizeof public_key.bytes);
+	peer = peer_find(&hub->peers, &public_key);
+	if (peer)
+		relaxed_set(&peer->reach, relaxed_get(&peer->reach) | REACH_NAMED);
+}
+
+static void mark_all_named(struct hub *hub, const struct wgh_policy *policy)
+{
+	for (size_t i = 0; i < policy->n_rules; i++) {
+		const struct wgh_rule *rule = &policy->rules[i];
+
+		if (rule->from.kind == WGH_PARTY_PEER)
+			mark_named(hub, &rule->from.peer);
+		if (rule->to.kind == WGH_PARTY_PEER)
+			mark_named(hub, &rule->to.peer);
+	}
+	for (size_t i = 0; i < policy->n_forwards; i++)
+		mark_named(hub, &policy->forwards[i].to);
+}
+
+/* No worker reads the old policy any more: who is named by the present one only? */
+static void policy_retired_free(struct retired *item, void *arg)
+{
+	struct hub *hub = arg;
+
+	policy_free((struct policy *)item); /* retired is the first member */
+	for (uint32_t i = 0; i < hub->peers.n_slots; i++) {
+		struct peer *peer = hub->peers.slots[i];
+
+		if (peer && (relaxed_get(&peer->reach) & REACH_NAMED) &&
+			!policy_names(hub->policy, peer->public_key.bytes))
+			relaxed_set(&peer->reach, relaxed_get(&peer->reach) & ~REACH_NAMED);
+	}
+}
+
+static void apply_policy(struct hub *hub, struct policy *policy)
+{
+	hub_retire(hub, &hub->policy->retired, policy_retired_free);
+	hub->policy = policy;
+}
+
 static void apply_peer(struct hub *hub, struct peer *peer, const struct wgh_peer_change *p)
 {
 	if (p->flags & WGH_PEER_HAS_PRESHARED_KEY)
@@ -353,12 +428,24 @@ static void apply(struct plan *plan, uint64_t now_ns)
 			remove_peer(hub, same);
 		peer_insert(&hub->peers, plan->created[i]);
 	}
+	for (size_t i = 0; i < plan->change->n_peers; i++)
+		if (plan->targets[i])
+			apply_group(plan->policy ? plan->policy : hub->policy, plan->targets[i],
+				&plan->change->peers[i]);
+	if (plan->policy)
+		mark_all_named(hub, &plan->policy->said);
+	if (plan->view) {
+		hub_publish(hub, plan->view);
+		plan->view = NULL;
+	}
 	if (plan->routes) {
 		route_set_free(hub->routes);
 		hub->routes = plan->routes;
 		plan->routes = NULL;
-		hub_publish(hub, plan->view);
-		plan->view = NULL;
+	}
+	if (plan->policy) {
+		apply_policy(hub, plan->policy);
+		plan->policy = NULL;
 	}
 	for (size_t i = 0; i < plan->n_removed; i++)
 		if (in_table(hub, plan->removed[i]))
@@ -380,7 +467,7 @@ int hub_apply(
 
 	if (err)
 		return err;
-	err = plan_init(&plan, hub, change);
+	err = plan_init(&plan, hub, change, error);
 	if (!err)
 		err = plan_all(&plan);
 	if (!err)
@@ -388,14 +475,16 @@ int hub_apply(
 	if (!err)
 		err = timer_heap_reserve(
 			&hub->timers, hub->peers.n_peers + (uint32_t)plan.n_created);
-	if (!err && plan.routes) {
-		plan.view = hub_view_new(hub, plan.routes);
+	if (!err && (plan.routes || plan.policy)) {
+		plan.view = hub_view_new(hub, plan.routes ? plan.routes : hub->routes,
+			plan.policy ? plan.policy : hub->policy);
 		err = plan.view ? 0 : -ENOMEM;
 	}
 	if (err) {
 		for (size_t i = 0; i < plan.n_created; i++)
 			peer_free(&hub->peers, plan.created[i]);
-		(void)fail(error, err, "not enough memory for this change");
+		if (err == -ENOMEM)
+			(void)fail(error, err, "not enough memory for this change");
 	} else {
 		apply(&plan, now_ns);
 	}

@@ -4,6 +4,7 @@
  */
 #include "core/worker.h"
 
+#include "core/admit.h"
 #include "core/icmp.h"
 
 #include <string.h>
@@ -91,12 +92,27 @@ static void to_tun(struct worker *w, struct packet *p, const struct ip_info *inf
 	owner_add(&w->stats.n_to_tun, 1);
 }
 
+/* The policy's question. The host has no counter of its own. */
+static bool may_pass(struct worker *w, struct packet *p, struct peer *from, struct peer *to,
+	const struct ip_info *info)
+{
+	if (admit_plain(w->view->policy, reach_of(from), reach_of(to)) ||
+		admit_start(w->view->policy, from, to, inner(p), info))
+		return true;
+	drop_packet(w, p, from ? from : to, DROP_POLICY);
+	if (from)
+		answer(w, from, p, info, ICMP_ADMIN_PROHIBITED);
+	return false;
+}
+
 /* For one of the hub's own addresses. Without a TUN the hub is a host that answers ping and nothing
  * else. */
 static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
 {
 	struct packet *p = &w->packets[idx];
 
+	if (!may_pass(w, p, sender, NULL, info))
+		return;
 	if (w->view->has_tun) {
 		to_tun(w, p, info);
 		return;
@@ -125,6 +141,8 @@ static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct 
 		drop_packet(w, p, sender, DROP_HAIRPIN);
 		return;
 	}
+	if (!may_pass(w, p, sender, owner, info))
+		return;
 	if (info->ttl <= 1) {
 		drop_packet(w, p, sender, DROP_TTL);
 		answer(w, sender, p, info, ICMP_TIME_EXCEEDED);
@@ -182,8 +200,11 @@ static void decide_from_peer(struct worker *w, uint32_t idx)
 		to_self(w, idx, sender, &info);
 	} else if (owner == ROUTE_BROADCAST) {
 		drop_packet(w, p, sender, DROP_BROADCAST);
+	} else if (owner == ROUTE_PROBE) {
+		drop_packet(w, p, sender, DROP_NO_ROUTE);
 	} else if (w->view->deliver_unowned && w->view->has_tun) {
-		to_tun(w, p, &info);
+		if (may_pass(w, p, sender, NULL, &info))
+			to_tun(w, p, &info);
 	} else {
 		drop_packet(w, p, sender, DROP_NO_ROUTE);
 		answer(w, sender, p, &info, ICMP_NO_ROUTE);
@@ -251,6 +272,8 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
 		return;
 	}
+	if (!may_pass(w, p, NULL, owner, &info))
+		return;
 	p->len_bytes = info.len_bytes;
 	p->ecn = info.ecn;
 	tx_add(w, owner, idx);

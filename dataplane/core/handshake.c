@@ -198,6 +198,35 @@ static void report_replay(struct hub *hub, struct peer *peer, uint64_t now_ns)
 	hub_emit(hub, WGH_EVENT_REPLAYED_INITIATION, peer, now_ns);
 }
 
+static bool is_under_load(const struct hub *hub, uint64_t now_ns)
+{
+	return hub->under_load_until_ns && !time_reached(now_ns, hub->under_load_until_ns);
+}
+
+/* A key that nobody let in yet: reported if its owner sent this, which the second DH tells. Anybody
+ * who knows our public key can ask for it with keys made up, so it is done now and then, and never
+ * under load. A recorded message passes, too: the report is a hint for people, no more. */
+static void report_unknown(struct hub *hub, const struct worker_handshake *in,
+	struct noise_state *noise, const struct x25519_public *key, uint64_t now_ns)
+{
+	struct wgh_event event = {
+		.kind = WGH_EVENT_UNKNOWN_PEER, .endpoint = in->from, .now_ns = now_ns};
+	uint8_t ss[32], timestamp[WIRE_TIMESTAMP_BYTES];
+
+	if (!hub->options.on_event || is_under_load(hub, now_ns) ||
+		!time_reached(now_ns, hub->unknown_report_ns))
+		return;
+	hub->unknown_report_ns = now_ns + UNKNOWN_INTERVAL_NS;
+	if (noise_static_static(ss, hub->identity, key) &&
+		noise_initiation_verify(
+			noise, timestamp, (const struct wire_initiation *)in->message, ss) &&
+		memcmp(key, &hub->identity->public_key, sizeof *key)) {
+		memcpy(event.peer.bytes, key->bytes, sizeof event.peer.bytes);
+		hub->options.on_event(hub->options.arg, &event);
+	}
+	secret_wipe(ss, sizeof ss);
+}
+
 static enum drop receive_initiation(
 	struct hub *hub, const struct worker_handshake *in, uint64_t now_ns)
 {
@@ -212,8 +241,10 @@ static enum drop receive_initiation(
 		goto out;
 	verdict = DROP_UNKNOWN_PEER; /* our own key is never a peer's */
 	peer = peer_find(&hub->peers, &key);
-	if (!peer)
+	if (!peer) {
+		report_unknown(hub, in, &noise, &key, now_ns);
 		goto out;
+	}
 	verdict = DROP_HANDSHAKE;
 	if (!static_static(hub, peer) ||
 		!noise_initiation_verify(&noise, timestamp, msg, peer->static_static))
@@ -329,7 +360,7 @@ static enum drop load_check(struct hub *hub, const struct worker_handshake *in, 
 {
 	uint8_t random[32] = {0};
 
-	if (!hub->under_load_until_ns || time_reached(now_ns, hub->under_load_until_ns))
+	if (!is_under_load(hub, now_ns))
 		return DROP_NONE;
 	if (cookie_secret_is_old(hub->checker, now_ns))
 		random_bytes(hub, random, sizeof random);

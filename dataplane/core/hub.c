@@ -45,9 +45,20 @@ static bool broadcast_of(const struct wgh_prefix *network, struct wgh_prefix *ou
 	return true;
 }
 
-/* Our own addresses over the peers' prefixes. A peer that owns a broadcast address as a host keeps
- * it. */
-static int overlay_addresses(const struct hub *hub, struct route_set *set)
+/* A peer that has this very address keeps it. */
+static int overlay_host(struct route_set *set, const struct wgh_prefix *host, struct peer *owner)
+{
+	struct peer *before;
+	int err = route_insert(set, host, owner, &before);
+
+	if (!err && route_is_peer(before))
+		err = route_insert(set, host, before, &before);
+	return err;
+}
+
+/* Our own addresses, and those that belong to nobody, over the peers' prefixes. */
+static int overlay_addresses(
+	const struct hub *hub, const struct wgh_policy *policy, struct route_set *set)
 {
 	struct peer *before;
 	int err = 0;
@@ -55,12 +66,13 @@ static int overlay_addresses(const struct hub *hub, struct route_set *set)
 	for (size_t i = 0; i < hub->n_addresses && !err; i++) {
 		struct wgh_prefix broadcast;
 
-		if (!broadcast_of(&hub->addresses[i], &broadcast))
-			continue;
-		err = route_insert(set, &broadcast, ROUTE_BROADCAST, &before);
-		if (!err && route_is_peer(before))
-			err = route_insert(set, &broadcast, before, &before);
+		if (broadcast_of(&hub->addresses[i], &broadcast))
+			err = overlay_host(set, &broadcast, ROUTE_BROADCAST);
 	}
+	if (!err && policy->probe4.family)
+		err = overlay_host(set, &(struct wgh_prefix){policy->probe4, 32}, ROUTE_PROBE);
+	if (!err && policy->probe6.family)
+		err = overlay_host(set, &(struct wgh_prefix){policy->probe6, 128}, ROUTE_PROBE);
 	for (size_t i = 0; i < hub->n_addresses && !err; i++) {
 		struct wgh_prefix host = hub->addresses[i];
 
@@ -78,17 +90,19 @@ static struct wgh_addr first_address(const struct hub *hub, uint8_t family)
 	return (struct wgh_addr){0};
 }
 
-struct hub_view *hub_view_new(const struct hub *hub, const struct route_set *routes)
+struct hub_view *hub_view_new(
+	const struct hub *hub, const struct route_set *routes, const struct policy *policy)
 {
 	struct hub_view *view = calloc(1, sizeof *view);
 	struct route_set *all = route_set_copy(routes);
 
-	if (!view || !all || overlay_addresses(hub, all))
+	if (!view || !all || overlay_addresses(hub, &policy->said, all))
 		goto fail;
 	view->routes = route_table_new(all);
 	if (!view->routes)
 		goto fail;
 	route_set_free(all);
+	view->policy = policy;
 	view->self4 = first_address(hub, WGH_IPV4);
 	view->self6 = first_address(hub, WGH_IPV6);
 	view->mtu_bytes = hub->options.mtu_bytes;
@@ -114,7 +128,7 @@ void hub_publish(struct hub *hub, struct hub_view *view)
 /* After a change of what a view holds besides routes. -ENOMEM: nothing is published. */
 static int republish(struct hub *hub)
 {
-	struct hub_view *view = hub_view_new(hub, hub->routes);
+	struct hub_view *view = hub_view_new(hub, hub->routes, hub->policy);
 
 	if (!view)
 		return -ENOMEM;
@@ -175,6 +189,14 @@ int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_
 
 /* ---- life ---- */
 
+static int default_policy(struct policy **policy)
+{
+	struct wgh_policy defaults;
+
+	wgh_policy_defaults(&defaults);
+	return policy_new(policy, &defaults, NULL);
+}
+
 int hub_new(struct hub **out, const struct hub_options *options)
 {
 	struct hub *hub = calloc(1, sizeof *hub);
@@ -201,7 +223,9 @@ int hub_new(struct hub **out, const struct hub_options *options)
 	hub->workers = calloc(options->n_workers, sizeof *hub->workers);
 	if (!hub->identity || !hub->checker || !hub->ratelimit || !hub->routes || !hub->workers)
 		goto fail;
-	err = republish(hub);
+	err = default_policy(&hub->policy);
+	if (!err)
+		err = republish(hub);
 	if (!err)
 		err = aead_new(&hub->aead, options->aead);
 	for (unsigned i = 0; i < options->n_workers && !err; i++)
@@ -228,6 +252,7 @@ void hub_free(struct hub *hub)
 	free(hub->workers);
 	aead_free(hub->aead);
 	view_free(relaxed_get(&hub->view));
+	policy_free(hub->policy);
 	route_set_free(hub->routes);
 	ratelimit_free(hub->ratelimit);
 	timer_heap_fini(&hub->timers);

@@ -17,6 +17,7 @@
 
 #include "core/cookie.h"
 #include "core/peer.h"
+#include "core/policy.h"
 #include "core/ratelimit.h"
 #include "core/route.h"
 #include "core/session.h"
@@ -48,6 +49,7 @@ struct hub_options {
 struct hub_view {
 	struct retired retired;
 	struct route_table *routes;
+	const struct policy *policy; /* the hub's */
 	struct wgh_addr self4, self6; /* family WGH_UNSPEC: none; where our ICMP comes from */
 	uint32_t mtu_bytes;
 	uint16_t listen_port; /* host order */
@@ -63,6 +65,7 @@ struct hub {
 	struct session_table sessions;
 	struct route_set *routes; /* peers' prefixes and our own addresses */
 	_Atomic(struct hub_view *) view;
+	struct policy *policy;
 	struct wgh_prefix *addresses;
 	size_t n_addresses;
 
@@ -76,8 +79,8 @@ struct hub {
 	uint32_t n_cookie_nonces;
 
 	uint64_t under_load_until_ns;
-	uint64_t replay_report_ns,
-		loop_report_ns; /* next event of these kinds may be reported then */
+	uint64_t replay_report_ns, loop_report_ns,
+		unknown_report_ns; /* next event of these kinds may be reported then */
 	uint64_t tai_s; /* our last timestamp */
 	uint32_t tai_ns;
 	uint64_t staged_bytes; /* of all peers */
@@ -120,9 +123,10 @@ void hub_free_retired(struct hub *hub, struct retired *list);
 
 /* ---- for the other files of the control side ---- */
 
-/* A view with these peers' prefixes and the hub's present addresses, port and MTU. NULL: no memory.
- */
-MUST_CHECK struct hub_view *hub_view_new(const struct hub *hub, const struct route_set *routes);
+/* A view with these peers' prefixes, this policy, and the hub's present addresses, port and MTU.
+ * NULL: no memory. */
+MUST_CHECK struct hub_view *hub_view_new(
+	const struct hub *hub, const struct route_set *routes, const struct policy *policy);
 /* What workers read from their next batch on; the old view is retired. */
 void hub_publish(struct hub *hub, struct hub_view *view);
 

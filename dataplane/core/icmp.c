@@ -51,19 +51,27 @@ static void checksum_put(uint8_t *at, uint64_t sum)
 
 /* ---- echo ---- */
 
-static bool is_echo_request(const uint8_t *packet, const struct ip_info *info)
+bool icmp_is_echo_request(const uint8_t *packet, const struct ip_info *info)
+{
+	const bool v4 = is_ipv4(info);
+	const uint8_t *message = packet + info->l4_offset;
+
+	return info->proto == (v4 ? IP_PROTO_ICMP : IP_PROTO_ICMPV6) && info->l4_offset &&
+		info->first_fragment && info->len_bytes - info->l4_offset >= ICMP_HEADER_BYTES &&
+		message[0] == (v4 ? ICMP4_ECHO : ICMP6_ECHO) && message[1] == 0;
+}
+
+/* One that may be answered. */
+static bool is_good_echo_request(const uint8_t *packet, const struct ip_info *info)
 {
 	const bool v4 = is_ipv4(info);
 	const uint32_t message_bytes = info->len_bytes - info->l4_offset;
 	const uint8_t *message = packet + info->l4_offset;
 
-	if (info->proto != (v4 ? IP_PROTO_ICMP : IP_PROTO_ICMPV6) || info->fragment ||
-		info->source_route || message_bytes < ICMP_HEADER_BYTES)
+	if (!icmp_is_echo_request(packet, info) || info->fragment || info->source_route)
 		return false;
 	/* Extension headers are not for us to send back. */
 	if (!v4 && info->l4_offset != IPV6_HEADER_BYTES)
-		return false;
-	if (message[0] != (v4 ? ICMP4_ECHO : ICMP6_ECHO) || message[1] != 0)
 		return false;
 
 	const uint64_t sum = pseudo_sum(info, &info->src, &info->dst, message_bytes);
@@ -77,7 +85,7 @@ bool icmp_echo_reply(uint8_t *packet, const struct ip_info *info)
 	const uint32_t message_bytes = info->len_bytes - info->l4_offset;
 	uint8_t *message = packet + info->l4_offset;
 
-	if (!is_echo_request(packet, info))
+	if (!is_good_echo_request(packet, info))
 		return false;
 	if (is_ipv4(info)) {
 		memcpy(packet + 12, info->dst.bytes, 4);

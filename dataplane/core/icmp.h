@@ -19,6 +19,9 @@ enum icmp_error {
 	ICMP_TOO_BIG, /* 3/4 with the MTU, ICMPv6 2/0 */
 };
 
+/* By its type and code; nothing else of it is checked. */
+bool icmp_is_echo_request(const uint8_t *packet, const struct ip_info *info);
+
 /* Turns an echo request into its reply in place: addresses and type, TTL 64, checksums mended.
  * False: it is no whole echo request with right checksums, or one that carries a source route or
  * IPv6 extension headers; the packet is untouched. */

@@ -29,6 +29,10 @@
 /* Linux module, messages.h: at most 50 initiations a second of one peer. */
 #define INITIATION_INTERVAL_NS (20 * NS_PER_MS)
 
+/* How often an initiation of an unknown key may cost a second DH, to see whether it is meant: less
+ * than one per cent of a core, whoever sends how many. */
+#define UNKNOWN_INTERVAL_NS (50 * NS_PER_MS)
+
 /* Paper 5.4.7. A cookie we got is used for 5 s less than its maker honours it. */
 #define COOKIE_SECRET_MAX_AGE_NS (120 * NS_PER_S)
 #define COOKIE_USE_NS (COOKIE_SECRET_MAX_AGE_NS - 5 * NS_PER_S)
@@ -40,5 +44,15 @@
 #define PACKETS_PER_BATCH 512
 #define HANDSHAKE_QUEUE_MESSAGES 1024
 #define DEFAULT_MTU_BYTES 1420
+
+/* Flows the hub remembers, and the ports it speaks from for others: above Linux's own, which end at
+ * 60999. */
+#define FLOWS_MAX (UINT32_C(1) << 16)
+#define FLOWS_PER_PEER_MAX 4096
+#define FLOWS_LEAST 16u /* what a policy may ask for */
+#define FLOWS_MOST (UINT32_C(1) << 20)
+#define NAT_PORT_FIRST 61000
+#define NAT_PORT_LAST 65535
+#define NAT_PORT_LOWEST 1024
 
 #endif

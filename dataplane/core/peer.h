@@ -13,7 +13,7 @@
 #include "core/cookie.h"
 #include "core/drop.h"
 #include "core/keypair.h"
-#include "wghub.h"
+#include "wghub_policy.h"
 
 struct staged_packet;
 
@@ -25,6 +25,13 @@ struct handshake {
 	uint32_t n_sent; /* transmissions of this attempt */
 };
 
+/* In peer.reach, over the group: each bit says that the table of groups alone does not decide about
+ * packets of and to this peer. */
+enum {
+	REACH_NAMED = 1u << 8, /* a rule or forward names it */
+};
+#define REACH_GROUP(reach) ((reach) & (WGH_GROUPS_MAX - 1))
+
 struct peer {
 	/* read by workers for each burst */
 	_Atomic(struct keypair *) current; /* the one to send with; NULL: none */
@@ -34,6 +41,7 @@ struct peer {
 	_Atomic uint16_t keepalive_s;
 	_Atomic bool timer_asked;
 	_Atomic bool has_endpoint;
+	_Atomic uint32_t reach; /* its group, and REACH_* bits */
 
 	/* written by workers, a few times for each burst */
 	_Alignas(64) _Atomic uint64_t rx_bytes;
@@ -65,6 +73,7 @@ struct peer {
 	struct staged_packet *staged_first, *staged_last;
 	uint16_t n_staged;
 	bool has_static_static, static_static_bad;
+	uint8_t nat; /* enum wgh_nat */
 	uint32_t heap_pos; /* in the deadline heap; UINT32_MAX: not in it */
 	struct peer *by_key_next;
 	struct retired retired;

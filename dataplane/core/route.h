@@ -4,7 +4,7 @@
  * it route_table_new() makes a struct route_table, which never changes and is published whole;
  * workers look up in it without a lock. Longest prefix wins over all peers. The hub's own addresses
  * are in the same table with the owner ROUTE_SELF, so one look-up answers "whose is it"; subnet
- * broadcast addresses have ROUTE_BROADCAST.
+ * broadcast addresses have ROUTE_BROADCAST, the addresses that probes come from ROUTE_PROBE.
  *
  * Shapes: addresses in network byte order, prefix length in bits. Source: paper, section 2.
  * Threads: look-ups from any worker, no lock; changes from the control thread only.
@@ -24,9 +24,10 @@ struct peer; /* the route code never looks inside */
 
 #define ROUTE_SELF ((struct peer *)1)
 #define ROUTE_BROADCAST ((struct peer *)2)
+#define ROUTE_PROBE ((struct peer *)3)
 static inline bool route_is_peer(const struct peer *owner)
 {
-	return (uintptr_t)owner > 2;
+	return (uintptr_t)owner > 3;
 }
 
 struct route_set;
@@ -61,8 +62,8 @@ bool route_next(const struct route_set *set, size_t *cursor, struct wgh_prefix *
 MUST_CHECK struct route_table *route_table_new(const struct route_set *set);
 void route_table_free(struct route_table *table);
 
-/* The owner of the most specific prefix that covers addr: a peer, ROUTE_SELF, ROUTE_BROADCAST, or
- * NULL. */
+/* The owner of the most specific prefix that covers addr: a peer, ROUTE_SELF, ROUTE_BROADCAST,
+ * ROUTE_PROBE, or NULL. */
 struct peer *route_lookup(const struct route_table *table, const struct wgh_addr *addr);
 /* Starts loading what route_lookup() will look at first: call it for a whole batch, then look up.
  */

@@ -30,6 +30,8 @@ static void fill_peer(struct hub *hub, struct peer *peer, struct wgh_peer_view *
 	memcpy(view->preshared_key, peer->psk.bytes, sizeof view->preshared_key);
 	view->endpoint = peer_endpoint(peer);
 	view->keepalive_s = relaxed_get(&peer->keepalive_s);
+	view->group = REACH_GROUP(relaxed_get(&peer->reach));
+	view->nat = peer->nat;
 	view->last_handshake_s = peer->last_handshake_wall_ns / (int64_t)NS_PER_S;
 	view->last_handshake_ns = (uint32_t)(peer->last_handshake_wall_ns % (int64_t)NS_PER_S);
 	view->rx_bytes = relaxed_get(&peer->rx_bytes);

@@ -13,12 +13,12 @@ uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 	case TIMER_RETRY_HANDSHAKE:
 		return peer->handshake ? peer->handshake->retry_at_ns : TIME_NEVER;
 	case TIMER_NEW_HANDSHAKE:
-		since = relaxed_get(&peer->unanswered_since_ns);
+		since = atomic_load(&peer->unanswered_since_ns);
 		return since ? since + KEEPALIVE_TIMEOUT_NS + REKEY_TIMEOUT_NS +
 				peer->unanswered_jitter_ns
 			     : TIME_NEVER;
 	case TIMER_KEEPALIVE:
-		since = relaxed_get(&peer->unacked_since_ns);
+		since = atomic_load(&peer->unacked_since_ns);
 		return since ? since + KEEPALIVE_TIMEOUT_NS : TIME_NEVER;
 	case TIMER_PERSISTENT_KEEPALIVE:
 		since = relaxed_get(&peer->keepalive_s);
@@ -102,13 +102,18 @@ void timer_arm(struct timer_heap *heap, struct peer *peer)
 
 void timer_arm_within(struct timer_heap *heap, struct peer *peer, uint64_t latest_ns)
 {
-	uint64_t next = time_earlier(timers_next(peer), latest_ns);
+	uint64_t next, wanted = time_earlier(timers_next(peer), latest_ns);
 
+	/* A packet may come in between: see timers_must_ask(). */
+	do {
+		next = wanted;
+		atomic_store(&peer->timer_armed_ns, next);
+		wanted = time_earlier(timers_next(peer), latest_ns);
+	} while (wanted < next);
 	if (next == TIME_NEVER) {
 		timer_disarm(heap, peer);
 		return;
 	}
-	relaxed_set(&peer->timer_armed_ns, next);
 	sift(heap, peer->heap_pos == UINT32_MAX ? heap->n++ : peer->heap_pos, peer);
 }
 

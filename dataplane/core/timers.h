@@ -26,7 +26,7 @@ static inline void timers_packet_received(struct peer *peer, bool data, uint64_t
 		return;
 	relaxed_set(&peer->last_data_received_ns, now_ns);
 	if (!relaxed_get(&peer->unacked_since_ns))
-		relaxed_set(&peer->unacked_since_ns, now_ns);
+		atomic_store(&peer->unacked_since_ns, now_ns); /* before timers_must_ask() */
 }
 
 static inline void timers_packet_sent(struct peer *peer, bool data, uint64_t now_ns)
@@ -35,13 +35,15 @@ static inline void timers_packet_sent(struct peer *peer, bool data, uint64_t now
 		relaxed_set(&peer->unacked_since_ns, 0);
 	relaxed_set(&peer->last_traversal_ns, now_ns);
 	if (data && !relaxed_get(&peer->unanswered_since_ns))
-		relaxed_set(&peer->unanswered_since_ns, now_ns);
+		atomic_store(&peer->unanswered_since_ns, now_ns); /* before timers_must_ask() */
 }
 
-/* True if the control side must be told that this peer is active again. */
+/* True if the control side must be told that this peer is active again. Call it after the packet
+ * has left its timestamp: timer_arm() leaves the deadline and then looks at the timestamps, so that
+ * of the two at least one sees what the other did. */
 static inline bool timers_must_ask(const struct peer *peer, uint64_t now_ns)
 {
-	return relaxed_get(&((struct peer *)peer)->timer_armed_ns) > now_ns + KEEPALIVE_TIMEOUT_NS;
+	return atomic_load(&((struct peer *)peer)->timer_armed_ns) > now_ns + KEEPALIVE_TIMEOUT_NS;
 }
 
 /* The events of a peer, each with its deadline; TIME_NEVER: not waiting. */

@@ -86,13 +86,14 @@ enum wgh_event_kind {
 	WGH_EVENT_ROUTE_MOVED,      /* a prefix was taken over from another peer */
 	WGH_EVENT_PORT_UNUSABLE,    /* the interface went up, but its port (endpoint.port) cannot be opened */
 	WGH_EVENT_ROUTING_LOOP,     /* a peer's endpoint is routed into our own TUN (rate limited) */
+	WGH_EVENT_UNKNOWN_PEER,     /* a valid initiation of a key that is no peer (rate limited) */
 };
 
 struct wgh_event {
 	enum wgh_event_kind kind;
 	struct wgh_public_key peer;
 	struct wgh_public_key other;  /* WGH_EVENT_ROUTE_MOVED: who had the prefix before */
-	struct wgh_endpoint endpoint; /* HANDSHAKE, ROAMED */
+	struct wgh_endpoint endpoint; /* HANDSHAKE, ROAMED, UNKNOWN_PEER */
 	struct wgh_prefix prefix;     /* ROUTE_MOVED */
 	uint64_t now_ns;              /* CLOCK_BOOTTIME, or the caller's time */
 };

@@ -8,6 +8,7 @@
 #define WGHUB_DEVICE_H
 
 #include "wghub.h"
+#include "wghub_policy.h"
 
 #include <uv.h>
 
@@ -101,6 +102,8 @@ enum wgh_peer_change_flags {
 	WGH_PEER_HAS_PRESHARED_KEY = 1u << 3, /* all zero removes it */
 	WGH_PEER_HAS_ENDPOINT = 1u << 4,
 	WGH_PEER_HAS_KEEPALIVE = 1u << 5,
+	WGH_PEER_HAS_GROUP = 1u << 6,
+	WGH_PEER_HAS_NAT = 1u << 7,
 };
 
 struct wgh_peer_change {
@@ -109,6 +112,8 @@ struct wgh_peer_change {
 	uint8_t preshared_key[WGH_KEY_BYTES];
 	struct wgh_endpoint endpoint;
 	uint16_t keepalive_s; /* 0: off */
+	uint8_t group;        /* enum wgh_group; a new peer is in WGH_GROUP_PEER */
+	uint8_t nat;          /* enum wgh_nat; a new peer has WGH_NAT_NEVER */
 	const struct wgh_allowed_ip *allowed_ips;
 	size_t n_allowed_ips; /* in order; a prefix another peer holds moves to this one */
 };
@@ -118,6 +123,7 @@ enum wgh_change_flags {
 	WGH_HAS_LISTEN_PORT = 1u << 1, /* 0: any free port */
 	WGH_HAS_FWMARK = 1u << 2,      /* 0: none */
 	WGH_REPLACE_PEERS = 1u << 3,   /* all present peers go, also those that are listed again */
+	WGH_HAS_POLICY = 1u << 4,
 };
 
 struct wgh_change {
@@ -125,12 +131,14 @@ struct wgh_change {
 	uint8_t private_key[WGH_KEY_BYTES];
 	uint16_t listen_port;
 	uint32_t fwmark;
+	/* In place of the whole present one. Sessions stay, and so do flows that it still allows. */
+	const struct wgh_policy *policy;
 	const struct wgh_peer_change *peers;
 	size_t n_peers; /* the same public key twice means the same peer, changed twice */
 };
 
 /* -EADDRINUSE: the port; -EPERM: fwmark without CAP_NET_ADMIN; -EINVAL: too many prefix bits, bad
- * endpoint; -ENOMEM. On any error nothing has changed. */
+ * endpoint, policy; -ENOMEM. On any error nothing has changed. */
 int wgh_device_apply(
 	struct wgh_device *device, const struct wgh_change *change, struct wgh_error *error);
 
@@ -141,6 +149,8 @@ struct wgh_peer_view {
 	uint8_t preshared_key[WGH_KEY_BYTES]; /* zero: none */
 	struct wgh_endpoint endpoint;         /* family WGH_UNSPEC: none */
 	uint16_t keepalive_s;
+	uint8_t group; /* enum wgh_group */
+	uint8_t nat;   /* enum wgh_nat */
 	int64_t last_handshake_s; /* CLOCK_REALTIME, 0: never */
 	uint32_t last_handshake_ns;
 	uint64_t rx_bytes, tx_bytes; /* of whole messages, UDP payload */

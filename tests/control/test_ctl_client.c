@@ -102,6 +102,29 @@ static void test_anything_else_is_refused(void **state)
 	}
 }
 
+static void test_own_request_gives_values_or_the_hubs_own_words(void **state)
+{
+	static const char good[] = "outcome=ok\npeers=3\nerrno=0\n\n";
+	static const char bad[] = "error=no \x1b[1mclient\nerrno=-2\n\n";
+	const struct ctl_line params[] = {{"name", "bench laptop"}};
+	struct wgh_error error = {""};
+	struct ctl_answer answer;
+	struct answerer a;
+
+	(void)state;
+	start(&a, good, sizeof good - 1);
+	assert_int_equal(ctl_ask(&answer, a.dir, "wgt0", "sync", params, 1, 5, &error), 0);
+	assert_string_equal(ctl_value(&answer, "peers"), "3");
+	assert_null(ctl_value(&answer, "nothing"));
+	ctl_answer_fini(&answer);
+	stop(&a);
+	start(&a, bad, sizeof bad - 1);
+	assert_int_equal(ctl_ask(&answer, a.dir, "wgt0", "sync", NULL, 0, 5, &error), -ENOENT);
+	assert_string_equal(error.text, "no \\x1b[1mclient");
+	assert_null(answer.text);
+	stop(&a);
+}
+
 static void test_no_hub_is_said(void **state)
 {
 	struct wgh_error error = {""};
@@ -144,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answer_becomes_lines),
 		cmocka_unit_test(test_anything_else_is_refused),
+		cmocka_unit_test(test_own_request_gives_values_or_the_hubs_own_words),
 		cmocka_unit_test(test_no_hub_is_said),
 		cmocka_unit_test(test_stop_removes_the_socket_and_waits_for_the_end),
 	};

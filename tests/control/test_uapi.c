@@ -362,6 +362,70 @@ static void test_several_requests_in_one_stream(void **state)
 	uapi_parser_free(p);
 }
 
+/* ---- requests of our own ---- */
+
+/* The error of one such request, in one piece and byte by byte. */
+static int own_error(const char *text, size_t n)
+{
+	int error[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct uapi_parser *p = parser_new();
+
+		assert_int_equal(feed(p, text, n, i ? 1 : SIZE_MAX), UAPI_OWN);
+		error[i] = uapi_error(p);
+		assert_true(!error[i] == !*uapi_error_text(p));
+		uapi_parser_free(p);
+	}
+	assert_int_equal(error[0], error[1]);
+	return error[0];
+}
+
+static void test_own_request_has_a_verb_and_parameters(void **state)
+{
+	static const char text[] = "wghub=client-add\nname=bench laptop\nempty=\neq=a=b\n\n";
+	struct uapi_parser *p = parser_new();
+	const struct uapi_request *r;
+
+	(void)state;
+	assert_int_equal(feed(p, text, sizeof text - 1, 3), UAPI_OWN);
+	assert_int_equal(uapi_error(p), 0);
+	r = uapi_request(p);
+	assert_string_equal(r->verb, "client-add");
+	assert_int_equal(r->n_params, 3);
+	assert_string_equal(uapi_param(r, "name"), "bench laptop");
+	assert_string_equal(uapi_param(r, "empty"), "");
+	assert_string_equal(uapi_param(r, "eq"), "a=b");
+	assert_null(uapi_param(r, "nam"));
+	uapi_parser_reset(p);
+	assert_int_equal(feed(p, "wghub=sync\n\n", 12, SIZE_MAX), UAPI_OWN);
+	assert_int_equal(uapi_request(p)->n_params, 0);
+	uapi_parser_free(p);
+}
+
+static void test_own_request_is_bounded(void **state)
+{
+	static char text[3 * UAPI_LINE_MAX];
+	size_t n = (size_t)sprintf(text, "wghub=x\n");
+
+	(void)state;
+	for (unsigned i = 0; i < UAPI_PARAMS_MAX; i++)
+		n += (size_t)sprintf(text + n, "k%u=v\n", i);
+	assert_int_equal(own_error(strcat(text, "\n"), n + 1), 0);
+	n += (size_t)sprintf(text + n, "more=v\n\n");
+	assert_int_equal(own_error(text, n), -E2BIG);
+	/* Two lines of half the room fit, and not a byte more than all of it. */
+	n = (size_t)sprintf(text, "wghub=x\na=%02039d\nb=%02043d\n\n", 1, 2);
+	assert_int_equal(own_error(text, n), 0);
+	n = (size_t)sprintf(text, "wghub=x\na=%02039d\nb=%02044d\n\n", 1, 2);
+	assert_int_equal(own_error(text, n), -E2BIG);
+	assert_int_equal(own_error("wghub=x\nnonsense\n\n", 18), -EPROTO);
+	assert_int_equal(own_error("wghub=x\na=1\na=2\n\n", 17), -EINVAL);
+	assert_int_equal(own_error("wghub=x\n=1\n\n", 12), -EINVAL);
+	assert_int_equal(own_error("wghub=x\na=\0b\n\n", 14), -EINVAL);
+	assert_int_equal(own_error("wghub=\0\n\n", 9), -EINVAL);
+}
+
 /* n_peers peers with n_ips prefixes each, as text. */
 static char *big_request(size_t n_peers, size_t n_ips, size_t *len)
 {
@@ -588,6 +652,8 @@ int main(void)
 		cmocka_unit_test(test_remove_ignores_the_peers_other_keys),
 		cmocka_unit_test(test_replace_after_prefixes_keeps_their_order),
 		cmocka_unit_test(test_several_requests_in_one_stream),
+		cmocka_unit_test(test_own_request_has_a_verb_and_parameters),
+		cmocka_unit_test(test_own_request_is_bounded),
 		cmocka_unit_test(test_no_number_of_peers_or_prefixes_breaks_it),
 		cmocka_unit_test(test_get_answers_what_wg_reads),
 		cmocka_unit_test(test_own_answer_has_names_and_drops_and_no_secret),

@@ -30,6 +30,8 @@ struct server {
 	struct sockaddr_un addr;
 	char dir[64];
 	unsigned n_gone;
+	struct uapi_reply *reply; /* to "wghub=later" */
+	unsigned n_replies;
 };
 
 static void on_gone(void *arg)
@@ -40,9 +42,39 @@ static void on_gone(void *arg)
 	s->n_gone++;
 }
 
+/* "later" is answered when a test does; "long" is 100,000 lines; the rest is refused. */
+static void on_request(void *arg, const struct uapi_request *request, struct uapi_reply *reply)
+{
+	struct server *s = (struct server *)((char *)arg - offsetof(struct server, device));
+	size_t n = 0;
+	char *text;
+
+	s->n_replies++;
+	if (!strcmp(request->verb, "later")) {
+		assert_null(s->reply);
+		s->reply = reply;
+	} else if (!strcmp(request->verb, "long")) {
+		text = malloc(100000 * 20);
+		for (unsigned i = 0; i < 100000; i++)
+			n += (size_t)sprintf(text + n, "line=%u\n", i);
+		uapi_reply_send(reply, 0, NULL, text, n);
+	} else {
+		uapi_reply_send(reply, -ENOENT, uapi_param(request, "why"), NULL, 0);
+	}
+}
+
+static void reply_now(struct server *s, const char *text)
+{
+	struct uapi_reply *reply = s->reply;
+
+	s->reply = NULL;
+	uapi_reply_send(reply, 0, NULL, strdup(text), strlen(text));
+}
+
 static const struct uapi_handler handler = {.apply = fake_device_apply,
 	.snapshot = fake_device_snapshot,
 	.snapshot_free = fake_device_snapshot_free,
+	.request = on_request,
 	.gone = on_gone};
 
 static int start(void **state)
@@ -333,6 +365,100 @@ static void test_silent_client_is_closed_after_a_while(void **state)
 	close(busy);
 }
 
+static void test_own_request_is_answered_at_once_or_refused_with_words(void **state)
+{
+	struct server *s = *state;
+	int fd = client(s);
+
+	ask(s, fd, "wghub=nothing\nwhy=because\n\n", "error=because\nerrno=-2\n\n");
+	ask(s, fd, "wghub=nothing\n\n", "errno=-2\n\n");
+	ask(s, fd, "wghub=x\na=1\na=2\n\n",
+		"error=a parameter without a name, or twice\nerrno=-22\n\n");
+	assert_int_equal(s->n_replies, 2);
+	ask(s, fd, "set=1\n\n", "errno=0\n\n");
+	close(fd);
+}
+
+static void test_long_own_answer_arrives_whole(void **state)
+{
+	struct server *s = *state;
+	int fd = client(s);
+	char *text, *at;
+
+	send_all(s, fd, "wghub=long\n\n", 12);
+	text = at = receive(s, fd, "\n\n");
+	for (unsigned i = 0; i < 100000; i++) {
+		char line[24];
+		size_t n = (size_t)sprintf(line, "line=%u\n", i);
+
+		assert_memory_equal(at, line, n);
+		at += n;
+	}
+	assert_string_equal(at, "errno=0\n\n");
+	free(text);
+	close(fd);
+}
+
+static void test_own_answer_may_come_later_and_blocks_nobody(void **state)
+{
+	struct server *s = *state;
+	int waits = client(s), other = client(s);
+	char *text;
+
+	uapi_server_set_idle(s->server, 100);
+	/* What is sent behind it waits its turn. */
+	send_all(s, waits, "wghub=later\n\nset=1\n\n", 20);
+	for (int i = 0; i < 30; i++) {
+		ask(s, other, "set=1\n\n", "errno=0\n\n");
+		usleep(10000);
+	}
+	assert_non_null(s->reply); /* three times the silence that closes others */
+	reply_now(s, "a=b\n");
+	shutdown(waits, SHUT_WR);
+	text = receive(s, waits, "");
+	assert_string_equal(text, "a=b\nerrno=0\n\nerrno=0\n\n");
+	free(text);
+	close(waits);
+	close(other);
+}
+
+static void test_answer_to_a_client_that_left_is_dropped(void **state)
+{
+	struct server *s = *state;
+	int fds[UAPI_CLIENTS_MAX + 1];
+
+	fds[0] = client(s);
+	send_all(s, fds[0], "wghub=later\n\n", 13);
+	for (int i = 0; i < 1000 && !s->reply; i++)
+		turn(s);
+	/* It has been silent longest, so it goes for one more. */
+	usleep(5000);
+	for (unsigned i = 1; i <= UAPI_CLIENTS_MAX; i++) {
+		fds[i] = client(s);
+		ask(s, fds[i], "set=1\n\n", "errno=0\n\n");
+	}
+	free(receive(s, fds[0], ""));
+	reply_now(s, "a=b\n");
+	for (unsigned i = 0; i <= UAPI_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+
+static void test_answer_after_the_end_of_the_server_is_dropped(void **state)
+{
+	struct server *s = *state;
+	int fd = client(s);
+
+	send_all(s, fd, "wghub=later\n\n", 13);
+	for (int i = 0; i < 1000 && !s->reply; i++)
+		turn(s);
+	uapi_server_free(s->server);
+	s->server = NULL;
+	while (uv_run(&s->loop, UV_RUN_NOWAIT))
+		usleep(1000);
+	reply_now(s, "a=b\n");
+	close(fd);
+}
+
 static void test_one_client_too_many_closes_the_longest_silent(void **state)
 {
 	struct server *s = *state;
@@ -507,6 +633,11 @@ int main(void)
 		SERVER_TEST(test_reader_that_does_not_read_costs_little_and_blocks_nobody),
 		SERVER_TEST(test_slow_reader_is_closed_after_a_while),
 		SERVER_TEST(test_silent_client_is_closed_after_a_while),
+		SERVER_TEST(test_own_request_is_answered_at_once_or_refused_with_words),
+		SERVER_TEST(test_long_own_answer_arrives_whole),
+		SERVER_TEST(test_own_answer_may_come_later_and_blocks_nobody),
+		SERVER_TEST(test_answer_to_a_client_that_left_is_dropped),
+		SERVER_TEST(test_answer_after_the_end_of_the_server_is_dropped),
 		SERVER_TEST(test_one_client_too_many_closes_the_longest_silent),
 		SERVER_TEST(test_removed_socket_ends_the_hub),
 		SERVER_TEST(test_replaced_socket_ends_the_hub_and_stays),

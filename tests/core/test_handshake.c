@@ -201,6 +201,73 @@ static void test_handshake_replays_are_reported_once_in_ten_seconds(void **state
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_REPLAYED_INITIATION), 2);
 }
 
+/* ---- keys that are no peer's ---- */
+
+static struct remote stranger(unsigned n)
+{
+	struct remote r;
+
+	remote_init(&f, &r, n);
+	return r;
+}
+
+static void knock(struct remote *r)
+{
+	struct wire_initiation msg;
+
+	remote_initiation(&f, r, &msg);
+	fixture_udp(&f, &r->endpoint, &msg, sizeof msg);
+}
+
+static void test_handshake_of_an_unknown_key_is_reported_and_not_answered(void **state)
+{
+	struct remote c = stranger(3);
+	struct wgh_public_key key = remote_key(&c);
+	const struct wgh_event *event = &f.events[f.n_events];
+
+	(void)state;
+	knock(&c);
+	assert_int_equal(f.n_sent, 0);
+	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 1);
+	assert_int_equal(fixture_count_events(&f, WGH_EVENT_UNKNOWN_PEER), 1);
+	assert_memory_equal(&event->peer, &key, sizeof key);
+	assert_int_equal(event->endpoint.port, c.endpoint.port);
+	assert_int_equal(f.hub->sessions.n_live, 0);
+}
+
+/* Anybody can send anybody's public key. */
+static void test_handshake_without_the_unknown_keys_secret_is_not_reported(void **state)
+{
+	struct remote c = stranger(3), self;
+	struct wire_initiation msg;
+
+	(void)state;
+	remote_initiation(&f, &c, &msg);
+	msg.timestamp[5] ^= 1; /* the part that takes the second DH */
+	remote_sign(&f, &c, &msg, sizeof msg);
+	fixture_udp(&f, &c.endpoint, &msg, sizeof msg);
+	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 1);
+	fixture_advance(&f, S);
+	self = c; /* and our own key, which is nobody's to let in */
+	self.identity = *f.hub->identity;
+	knock(&self);
+	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 2);
+	assert_int_equal(fixture_count_events(&f, WGH_EVENT_UNKNOWN_PEER), 0);
+}
+
+static void test_handshakes_of_unknown_keys_are_reported_20_times_a_second(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 200; i++) {
+		struct remote c = stranger(10 + i);
+
+		knock(&c);
+		fixture_advance(&f, 5 * NS_PER_MS);
+	}
+	assert_int_equal(fixture_count_events(&f, WGH_EVENT_UNKNOWN_PEER), 20);
+	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 200);
+}
+
 /* 3.3 */
 static void test_handshake_second_initiation_within_20_ms_is_dropped(void **state)
 {
@@ -639,6 +706,20 @@ static void test_handshake_under_load_asks_for_cookies_with_responses_too(void *
 	assert_null(current());
 }
 
+static void test_handshake_of_an_unknown_key_is_not_reported_under_load(void **state)
+{
+	struct remote c = stranger(3);
+
+	(void)state;
+	overload();
+	knock(&c); /* is asked for a cookie */
+	assert_true(cookie_jar_open(
+		&c.jar, &f.hub_key, (const struct wire_cookie *)f.sent[0].data, f.now_ns));
+	knock(&c);
+	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 1);
+	assert_int_equal(fixture_count_events(&f, WGH_EVENT_UNKNOWN_PEER), 0);
+}
+
 static void test_handshake_wrong_mac1_is_silence_also_under_load(void **state)
 {
 	struct wire_initiation msg;
@@ -774,6 +855,10 @@ int main(void)
 		TEST(test_handshake_refused_initiation_changes_nothing),
 		TEST(test_handshake_replayed_initiation_changes_nothing_ever),
 		TEST(test_handshake_replays_are_reported_once_in_ten_seconds),
+		TEST(test_handshake_of_an_unknown_key_is_reported_and_not_answered),
+		TEST(test_handshake_without_the_unknown_keys_secret_is_not_reported),
+		TEST(test_handshakes_of_unknown_keys_are_reported_20_times_a_second),
+		TEST(test_handshake_of_an_unknown_key_is_not_reported_under_load),
 		TEST(test_handshake_second_initiation_within_20_ms_is_dropped),
 		TEST(test_handshake_unconfirmed_ones_cost_bounded_memory),
 		TEST(test_handshake_of_a_peer_with_a_low_order_key_is_never_made),

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -731,6 +733,59 @@ static void test_timer_while_down_never_fires_and_keys_are_gone(void **state)
 	silence_for(1000 * S);
 }
 
+/* ---- a worker and the control side at once ---- */
+
+#define N_MEETINGS 200000u
+
+struct meeting {
+	struct peer *peer;
+	_Atomic uint32_t begun, ended; /* the round's number, from 1 */
+	bool asked;
+};
+
+static void *packet_arrives(void *arg)
+{
+	struct meeting *m = arg;
+
+	for (uint32_t round = 1; round <= N_MEETINGS; round++) {
+		while (atomic_load(&m->begun) != round)
+			sched_yield();
+		timers_packet_received(m->peer, true, S);
+		m->asked = timers_must_ask(m->peer, S);
+		atomic_store(&m->ended, round);
+	}
+	return NULL;
+}
+
+static void test_timer_of_a_packet_is_never_lost_beside_an_arming(void **state)
+{
+	struct timer_heap heap = {0};
+	struct meeting m = {.peer = peer()};
+	struct rng rng = {7};
+	pthread_t worker;
+
+	(void)state;
+	assert_int_equal(timer_heap_reserve(&heap, 1), 0);
+	timer_disarm(&f.hub->timers, m.peer);
+	m.peer->wipe_at_ns = 500 * S;
+	assert_int_equal(pthread_create(&worker, NULL, packet_arrives, &m), 0);
+	for (uint32_t round = 1; round <= N_MEETINGS; round++) {
+		relaxed_set(&m.peer->unacked_since_ns, 0);
+		relaxed_set(&m.peer->timer_armed_ns, 2 * S); /* its old deadline: near enough */
+		atomic_store(&m.begun, round);
+		for (volatile uint64_t wait = rng_below(&rng, 200); wait; wait--)
+			;
+		timer_arm(&heap, m.peer);
+		while (atomic_load(&m.ended) != round)
+			sched_yield();
+		assert_true(m.asked || relaxed_get(&m.peer->timer_armed_ns) == 11 * S);
+	}
+	pthread_join(worker, NULL);
+	timer_disarm(&heap, m.peer);
+	m.peer->wipe_at_ns = TIME_NEVER;
+	timer_heap_fini(&heap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -769,6 +824,7 @@ int main(void)
 		TEST(test_timer_of_a_busy_peer_is_asked_for_seldom),
 		TEST(test_timer_set_while_another_is_near_fires_on_time),
 		TEST(test_timer_of_a_removed_peer_never_fires),
+		TEST(test_timer_of_a_packet_is_never_lost_beside_an_arming),
 		TEST(test_timer_while_down_never_fires_and_keys_are_gone),
 	};
 

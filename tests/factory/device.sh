@@ -39,7 +39,7 @@ gateway() { # METHOD [BODY]: prints the status, leaves the body in answer
 
 pid_alive() { [ -s "$state/pid" ] && [ -e "/proc/$(cat "$state/pid")/exe" ]; }
 
-inside() { nsenter --mount --net -t "$(cat "$state/pid")" "$@"; }
+inside() { nsenter --mount --net --root -t "$(cat "$state/pid")" "$@"; }
 
 # ---- fioconfig ----
 

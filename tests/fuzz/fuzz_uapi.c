@@ -11,7 +11,7 @@
 struct result {
 	enum uapi_event event;
 	int error;
-	size_t n_peers, n_allowed_ips;
+	size_t n_peers, n_allowed_ips, n_params;
 };
 
 static size_t run(const char *bytes, size_t n, size_t step, struct result *results)
@@ -46,6 +46,19 @@ static size_t run(const char *bytes, size_t n, size_t step, struct result *resul
 						abort();
 				}
 				r->n_allowed_ips += c->peers[i].n_allowed_ips;
+			}
+		}
+		if (event == UAPI_OWN && !r->error) {
+			const struct uapi_request *request = uapi_request(p);
+
+			r->n_params = request->n_params;
+			if (!*request->verb || strlen(request->verb) > UAPI_REQUEST_BYTES)
+				abort();
+			for (size_t i = 0; i < request->n_params; i++) {
+				const char *key = request->params[i].key;
+
+				if (!*key || uapi_param(request, key) != request->params[i].value)
+					abort();
 			}
 		}
 		uapi_parser_reset(p);

@@ -1,0 +1,64 @@
+/* sync.c - `wghub sync`: a Factory's hub asks the API now, and says what came of it. */
+#include "control/cli/hubs.h"
+
+#include "control/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Two rounds of a slow API, each with its renewals. */
+#define SYNC_TIMEOUT_S 180
+
+static int print_outcome(const struct show_section *s)
+{
+	char why[HUB_VALUE_CHARS];
+	int code = 0;
+
+	if (!hub_is(s, "outcome", "ok")) {
+		say_error("not synced: %s", hub_value(why, s, "outcome_why"));
+		return EXIT_FAILED;
+	}
+	printf("synced: %" PRIu64 " devices, %" PRIu64 " clients; %" PRIu64 " added, %" PRIu64
+	       " changed, %" PRIu64 " removed\n",
+		show_number(s, "devices"), show_number(s, "clients"), show_number(s, "added"),
+		show_number(s, "changed"), show_number(s, "removed"));
+	for (size_t i = 0; i < s->n; i++) {
+		const char *key = s->lines[i].key;
+
+		text_escape(why, sizeof why, s->lines[i].value, strlen(s->lines[i].value));
+		if (!strcmp(key, "refused"))
+			printf("%s\n", why);
+		/* Troubles come as name, since, why. */
+		if (!strcmp(key, "trouble")) {
+			say_error("%s", why);
+			code = EXIT_FAILED;
+		}
+	}
+	return code;
+}
+
+static int run(int argc, char **argv)
+{
+	struct ctl_answer answer;
+	struct hub_ask ask;
+	int code = hub_ask_read(&ask, &command_sync, 0, argc, argv);
+
+	if (code)
+		return code;
+	if (ask.n_words)
+		return say_usage(&command_sync, "it takes no words");
+	code = hub_ask(&ask, &answer, "sync", NULL, 0, SYNC_TIMEOUT_S);
+	if (code)
+		return code;
+	code = print_outcome(&(struct show_section){answer.lines, answer.n_lines});
+	ctl_answer_fini(&answer);
+	return code;
+}
+
+const struct command command_sync = {"sync", run,
+	"ask the Factory's API now, and read the clients file again",
+	"Usage: wghub sync [-n INTERFACE] [--socket-dir DIR]\n"
+	"\n"
+	"Waits until the running hub has asked the API and says what changed. What is wrong is on\n"
+	"standard error, and the exit code is 1; wghub status says more.\n" HUB_ASK_HELP};
