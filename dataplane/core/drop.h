@@ -41,6 +41,7 @@
 	X(DROP_NO_ROUTE, "no_route", "destination is owned by nobody")                             \
 	X(DROP_TOO_BIG, "too_big", "larger than the MTU and not to be fragmented")                 \
 	X(DROP_NO_HOST, "no_host", "for the hub itself, which has no TUN and offers only ping")    \
+	X(DROP_POLICY, "policy", "the policy does not let its sender start this")                  \
 	X(DROP_ROUTING_LOOP, "routing_loop", "our own outer packet came back through the TUN")     \
 	/* flows, translation */                                                                   \
 	X(DROP_NO_FLOW, "no_flow", "belongs to no flow and may not begin one")                     \

@@ -332,6 +332,18 @@ static void reach_no_host(void)
 	send_to(10, 0, 0, 254);
 }
 
+static void reach_policy(void)
+{
+	struct wgh_peer_change peer = {.public_key = remote_key(&b),
+		.flags = WGH_PEER_HAS_GROUP,
+		.group = WGH_GROUP_DEVICE};
+
+	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &peer, .n_peers = 1},
+				 f.now_ns, NULL),
+		0);
+	send_to(10, 0, 0, 2);
+}
+
 static void reach_routing_loop(void)
 {
 	struct inner p = inner4(254, 2, 100);
@@ -427,6 +439,7 @@ static const struct way {
 	[DROP_NO_ROUTE] = {reach_no_route, &a},
 	[DROP_TOO_BIG] = {reach_too_big, &a},
 	[DROP_NO_HOST] = {reach_no_host, &a},
+	[DROP_POLICY] = {reach_policy, &a},
 	[DROP_ROUTING_LOOP] = {reach_routing_loop, &b, .scene = SCENE_TUN},
 	[DROP_NO_FLOW] = {.unit_test = "tests/core/test_flow.c"},
 	[DROP_FLOW_TABLE_FULL] = {.unit_test = "tests/core/test_flow_full.c"},
