@@ -1,0 +1,13 @@
+/* unit.h - the service of a Factory's hub on this host: its file written, and systemd told, where
+ * it runs.
+ */
+#ifndef CONTROL_UNIT_H
+#define CONTROL_UNIT_H
+
+#include "control/cli/factory_options.h"
+
+/* 0 or the exit code; all of it is said. published: something else than before, so that a hub that
+ * runs has to begin anew. */
+MUST_CHECK int unit_install(const struct factory_options *options, uint16_t port, bool published);
+
+#endif
