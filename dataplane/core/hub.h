@@ -22,7 +22,7 @@
 #include "core/route.h"
 #include "core/session.h"
 #include "core/timers.h"
-#include "wghub_device.h"
+#include "wghub.h"
 
 #define COOKIE_NONCES 32 /* drawn at a time */
 
