@@ -65,6 +65,8 @@ void event_log(const struct wgh_event *event, struct names *names)
 	case WGH_EVENT_UNKNOWN_PEER:
 		log_debug("unknown peer peer=%s endpoint=%s", peer, endpoint);
 		break;
+	case WGH_EVENT_DROPS: /* a device counts drops, but makes no events of them */
+		break;
 	case WGH_EVENT_ROUTING_LOOP:
 		log_warn("routing loop peer=%s: its endpoint is routed into the hub's own "
 			 "interface; "

@@ -85,11 +85,10 @@ static uint8_t inner_ecn(const struct packet *p)
 	return (inner(p)[0] >> 4 == 4 ? inner(p)[1] : inner(p)[1] >> 4) & 3;
 }
 
-static void to_tun(struct worker *w, struct packet *p, const struct ip_info *info)
+static void to_tun(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
 {
-	w->tun_packets[w->out.n_to_tun++] =
-		(struct wgh_packet){.data = inner(p), .len_bytes = info->len_bytes};
-	owner_add(&w->stats.n_to_tun, 1);
+	w->packets[idx].len_bytes = info->len_bytes;
+	pass(w, idx, sender, NULL);
 }
 
 /* The policy's question. The host has no counter of its own. */
@@ -114,7 +113,7 @@ static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const s
 	if (!may_pass(w, p, sender, NULL, info))
 		return;
 	if (w->view->has_tun) {
-		to_tun(w, p, info);
+		to_tun(w, idx, sender, info);
 		return;
 	}
 	if (icmp_echo_reply(inner(p), info)) {
@@ -161,8 +160,7 @@ static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct 
 	ip_decrement_ttl(inner(p));
 	p->len_bytes = info->len_bytes;
 	p->ecn = inner_ecn(p);
-	owner_add(&w->stats.n_forwarded, 1);
-	tx_add(w, owner, idx);
+	pass(w, idx, sender, owner);
 }
 
 static void decide_from_peer(struct worker *w, uint32_t idx)
@@ -204,7 +202,7 @@ static void decide_from_peer(struct worker *w, uint32_t idx)
 		drop_packet(w, p, sender, DROP_NO_ROUTE);
 	} else if (w->view->deliver_unowned && w->view->has_tun) {
 		if (may_pass(w, p, sender, NULL, &info))
-			to_tun(w, p, &info);
+			to_tun(w, idx, sender, &info);
 	} else {
 		drop_packet(w, p, sender, DROP_NO_ROUTE);
 		answer(w, sender, p, &info, ICMP_NO_ROUTE);
@@ -225,6 +223,7 @@ void stage_decide_udp(struct worker *w, uint32_t first)
 		else
 			owner_add(&w->stats.n_keepalives, 1);
 	}
+	pass_asked(w);
 }
 
 /* ---- from the hub's own host ---- */
@@ -276,11 +275,12 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 		return;
 	p->len_bytes = info.len_bytes;
 	p->ecn = info.ecn;
-	tx_add(w, owner, idx);
+	pass(w, idx, NULL, owner);
 }
 
 void stage_decide_tun(struct worker *w, uint32_t first)
 {
 	for (uint32_t i = first, end = w->n_packets; i < end; i++)
 		decide_from_host(w, i);
+	pass_asked(w);
 }

@@ -5,7 +5,6 @@
 #include "crypto/aead.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A plaintext packet, with the room that makes it a message in place. */
@@ -197,7 +196,7 @@ static bool send_packet(
 			.counter = counter,
 			.len_bytes = padded},
 		1);
-	hub->options.send(hub->options.arg, &to, message, padded + WIRE_DATA_MIN_BYTES, 0);
+	hub_transmit(hub, &to, message, padded + WIRE_DATA_MIN_BYTES, 0);
 	relaxed_add(&peer->tx_bytes, padded + WIRE_DATA_MIN_BYTES);
 	timers_packet_sent(peer, len_bytes > 0, now_ns);
 	return true;
@@ -225,7 +224,7 @@ static struct staged_packet *staged_take(struct hub *hub, struct peer *peer)
 static void staged_free(struct staged_packet *packet)
 {
 	secret_wipe(packet, staged_size(packet->len_bytes));
-	free(packet);
+	mem_free(packet);
 }
 
 void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32_t len_bytes)
@@ -238,7 +237,7 @@ void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32
 		peer_drop(peer, DROP_STAGED_FULL, 1);
 	}
 	if (hub->staged_bytes + staged_size(len_bytes) <= STAGED_BYTES_TOTAL)
-		packet = malloc(staged_size(len_bytes));
+		packet = mem_new(hub->options.budget, 1, staged_size(len_bytes));
 	if (!packet) {
 		hub_drop(hub, DROP_STAGED_FULL, 1);
 		peer_drop(peer, DROP_STAGED_FULL, 1);

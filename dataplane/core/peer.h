@@ -74,6 +74,7 @@ struct peer {
 	uint16_t n_staged;
 	bool has_static_static, static_static_bad;
 	uint8_t nat; /* enum wgh_nat */
+	_Atomic uint64_t tag; /* the embedder's number; workers show it to its filter */
 	uint32_t heap_pos; /* in the deadline heap; UINT32_MAX: not in it */
 	struct peer *by_key_next;
 	struct retired retired;
@@ -83,16 +84,19 @@ struct peer {
 
 struct peer_table {
 	struct peer **slots;
-	uint32_t n_slots, n_peers;
+	uint32_t n_slots;
+	_Atomic uint32_t n_peers; /* anyone may look */
 	uint32_t *free_slots;
 	uint32_t n_free_slots, next_serial;
 	struct peer **by_key;
 	uint32_t by_key_mask;
 	uint8_t hash_key[16];
+	struct mem_budget *budget;
 	struct slab memory;
 };
 
-MUST_CHECK int peer_table_init(struct peer_table *table, const uint8_t hash_key[16]);
+MUST_CHECK int peer_table_init(
+	struct peer_table *table, const uint8_t hash_key[16], struct mem_budget *budget);
 void peer_table_fini(struct peer_table *table);
 struct peer *peer_find(const struct peer_table *table, const struct x25519_public *key);
 /* NULL unless that very peer is still there. */

@@ -5,9 +5,7 @@
 #ifndef CORE_RING_H
 #define CORE_RING_H
 
-#include "crypto/secret.h"
-
-#include <stdatomic.h>
+#include "core/mem.h"
 
 struct ring {
 	uint8_t *bytes;
@@ -18,7 +16,7 @@ struct ring {
 	_Atomic uint32_t n_read;
 };
 
-MUST_CHECK int ring_init(struct ring *ring, uint32_t size_bytes);
+MUST_CHECK int ring_init(struct ring *ring, uint32_t size_bytes, struct mem_budget *budget);
 /* Wipes what is inside: waiting packets are plaintext. */
 void ring_fini(struct ring *ring);
 

@@ -63,6 +63,7 @@ uint64_t timers_next(const struct peer *peer);
 /* ---- the heap ---- */
 
 struct timer_heap {
+	struct mem_budget *budget; /* NULL: none */
 	struct peer **peers;
 	uint32_t n, room;
 };

@@ -4,7 +4,6 @@
 #include "core/worker.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RING_BYTES (256u << 10) /* a little over HANDSHAKE_QUEUE_MESSAGES handshakes */
@@ -13,19 +12,19 @@
 _Static_assert(HANDSHAKE_QUEUE_MESSAGES *(sizeof(struct worker_handshake) + 12) <= RING_BYTES,
 	"the handshake ring holds its messages");
 
-int worker_new(struct worker **worker, struct hub *hub, const char *aead)
+int worker_new(struct worker **worker, struct hub *hub)
 {
-	struct worker *w = aligned_alloc(64, (sizeof *w + 63) & ~(size_t)63);
+	struct worker *w = mem_new_lines(hub->options.budget, sizeof *w);
 	int err;
 
 	if (!w)
 		return -ENOMEM;
 	*w = (struct worker){.hub = hub};
-	err = aead_new(&w->aead, aead);
+	err = hub_aead_new(hub, &w->aead);
 	if (!err)
-		err = ring_init(&w->handshakes, RING_BYTES);
+		err = ring_init(&w->handshakes, RING_BYTES, hub->options.budget);
 	if (!err)
-		err = ring_init(&w->events, RING_BYTES);
+		err = ring_init(&w->events, RING_BYTES, hub->options.budget);
 	if (err) {
 		worker_free(w);
 		return err;
@@ -40,16 +39,16 @@ void worker_free(struct worker *w)
 		return;
 	ring_fini(&w->events);
 	ring_fini(&w->handshakes);
-	aead_free(w->aead);
+	hub_aead_free(w->hub, w->aead);
 	secret_wipe(w, sizeof *w);
-	free(w);
+	mem_free(w);
 }
 
 static void begin(struct worker *w, uint64_t now_ns)
 {
 	w->view = atomic_load_explicit(&w->hub->view, memory_order_acquire);
 	w->now_ns = now_ns;
-	w->n_packets = w->n_jobs = w->n_tx = w->n_own = 0;
+	w->n_packets = w->n_jobs = w->n_tx = w->n_own = w->n_asked = 0;
 	if (!++w->batch) { /* wrapped: no entry may look as if it were of this batch */
 		memset(w->tx_map, 0, sizeof w->tx_map);
 		w->batch = 1;

@@ -52,6 +52,12 @@ struct tx_map_entry {
 	uint32_t batch, tx;
 };
 
+/* A packet that may pass if the embedder's filter lets it. */
+struct asked {
+	struct peer *from, *to; /* NULL: the hub's own host */
+	uint32_t packet_idx;
+};
+
 enum worker_event {
 	EVENT_CONFIRMED, /* first packet under a responder's keypair: index */
 	EVENT_WANT_SESSION, /* a peer needs a new session: index of the present one, or 0 */
@@ -103,6 +109,7 @@ struct worker {
 	uint64_t now_ns;
 	uint32_t n_packets, n_jobs, n_tx, batch;
 	uint32_t n_own; /* own packets of this batch */
+	uint32_t n_asked; /* this chunk's packets that wait for the filter's word */
 	struct tx_map_entry tx_map[TX_MAP_ENTRIES];
 	struct tx tx[WORKER_PACKETS];
 	struct packet packets[WORKER_PACKETS];
@@ -111,11 +118,13 @@ struct worker {
 	struct wgh_burst bursts[WORKER_PACKETS];
 	struct wgh_packet out_packets[WORKER_PACKETS];
 	struct wgh_packet tun_packets[WORKER_PACKETS];
+	struct asked asked[WORKER_PACKETS];
+	struct wgh_filter_packet questions[WORKER_PACKETS];
 	uint64_t icmp_allowed_ns;
 	uint8_t own_buffers[WORKER_OWN_PACKETS][WGH_HEADROOM_BYTES + 1280 + WGH_TAILROOM_BYTES];
 };
 
-MUST_CHECK int worker_new(struct worker **worker, struct hub *hub, const char *aead);
+MUST_CHECK int worker_new(struct worker **worker, struct hub *hub);
 void worker_free(struct worker *worker);
 
 /* At most PACKETS_PER_BATCH packets in all. The data is overwritten; it must stay until out is
@@ -153,6 +162,11 @@ void stage_seal(struct worker *w);
 /* Lists the sealed packets by peer in w->out. */
 void stage_finish(struct worker *w);
 
+/* The packet's way is clear: to a peer, or to NULL, the hub's own host. With a filter it waits for
+ * pass_asked(). */
+void pass(struct worker *w, uint32_t packet_idx, struct peer *from, struct peer *to);
+/* At the end of a chunk: asks the filter about all that wait for it. */
+void pass_asked(struct worker *w);
 /* Puts the packet behind the others for this peer. */
 void tx_add(struct worker *w, struct peer *peer, uint32_t packet_idx);
 /* Tells the control side; DROP_EVENT_QUEUE is counted by the caller if it matters. */

@@ -360,8 +360,8 @@ static void test_device_counts_what_it_forwards_and_drops(void **state)
 	for (int tries = 0; tries < 100 && no_route < 10; tries++) {
 		usleep(10000);
 		s = snapshot(&f);
-		for (unsigned r = 0; r < wgh_n_drop_reasons; r++)
-			if (!strcmp(wgh_drop_reasons[r].name, "no_route"))
+		for (unsigned r = 0; r < wgh_n_drop_reasons(); r++)
+			if (!strcmp(wgh_drop_reason(r)->name, "no_route"))
 				no_route = s->drops[r];
 		if (no_route == 10)
 			assert_int_equal(s->n_forwarded - before, 10);
