@@ -43,6 +43,13 @@ struct wgh_device_options {
 	 * With a TUN they are read from the interface. */
 	const struct wgh_prefix *addresses;
 	size_t n_addresses;
+	/* UDP sockets that are bound already (socket activation), all to one port, IPv6 ones with
+	 * IPV6_V6ONLY; as many workers as there are of a family. Taken over. They serve that port, also
+	 * without WGH_HAS_LISTEN_PORT; for another one new sockets are opened. */
+	const int *udp_fds;
+	size_t n_udp_fds;
+	/* First call in each thread of the device's own, for instance to give up rights. May be NULL. */
+	void (*on_thread)(void *arg);
 	void (*on_event)(void *arg, const struct wgh_event *event); /* may be NULL */
 	/* The device cannot go on (its TUN was removed): the caller should stop it. May be NULL. */
 	void (*on_end)(void *arg, const char *why);
@@ -64,6 +71,10 @@ const char *wgh_device_name(const struct wgh_device *device);
 /* With a TUN the device follows the interface's link state by itself (ip link set up / down). Without,
  * it is up from the start. Up: sockets are open on the listen port. */
 bool wgh_device_is_up(const struct wgh_device *device);
+
+/* For a watchdog, to be called every few seconds: have all threads answered what the call before
+ * asked? Asks again. */
+bool wgh_device_is_alive(struct wgh_device *device);
 
 /* What `ip address add`, `ip link set mtu`, `ip link set up` and `ip route add` would do for the TUN
  * interface. */
