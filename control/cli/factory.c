@@ -75,8 +75,9 @@ const struct command command_daemon = {"daemon", run,
 	"  --hosts-file FILE      gets the devices' names (root: " FACTORY_HOSTS_PATH
 	"; others: none); --no-hosts: none\n"
 	"  --no-sysctl            accepted: ip_forward is never touched\n"
-	"  --no-tun, --mtu, --workers, --no-offload, --aead, --socket-dir: see wghub help "
-	"up\n" FACTORY_API_HELP "\n"
+	"  --no-tun, --mtu, --workers, --no-offload, --aead, --socket-dir, --user, --no-sandbox: "
+	"see wghub\n"
+	"  help up\n" FACTORY_API_HELP "\n"
 	"Not there yet: a policy between peers. The hub forwards between all of them; a stock "
 	"device drops what\n"
 	"does not come from the hub's own address. Engineers cannot reach stock devices yet. "
