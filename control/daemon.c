@@ -429,7 +429,7 @@ static int allow_files(const struct hub *hub, struct wgh_error *error)
 	if (!err)
 		err = sandbox_allow_file(f->state_path, true, error);
 	if (!err)
-		err = sandbox_allow_file(f->clients_path, false, error);
+		err = sandbox_allow_file(f->clients_path, true, error);
 	return err ? err : sandbox_allow_file(f->hosts_path, true, error);
 }
 
