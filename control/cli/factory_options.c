@@ -65,6 +65,8 @@ static const struct row rows[] = {
 	{{"workers", required_argument, NULL, HUB_OPT_WORKERS}, FOR_HUB},
 	{{"no-offload", optional_argument, NULL, HUB_OPT_NO_OFFLOAD}, FOR_HUB},
 	{{"aead", required_argument, NULL, HUB_OPT_AEAD}, FOR_HUB},
+	{{"user", required_argument, NULL, HUB_OPT_USER}, FOR_HUB},
+	{{"no-sandbox", no_argument, NULL, HUB_OPT_NO_SANDBOX}, FOR_HUB},
 	{{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 		FOR_HUB | FOR_UPDATE_ENDPOINT | FOR_SERVER},
 	{{"port", required_argument, NULL, 'p'}, FOR_PUBLISH},
