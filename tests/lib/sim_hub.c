@@ -26,6 +26,7 @@ static void on_event(void *arg, const struct wgh_event *event)
 {
 	struct sim_hub *h = arg;
 
+	SIM_MUST(event->kind < SIM_EVENT_KINDS);
 	h->n_events[event->kind]++;
 	h->last_event = *event;
 }
