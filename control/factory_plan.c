@@ -216,6 +216,8 @@ int plan_make(struct plan *plan, const struct plan_wish *wish, const struct fact
 	if (!err) {
 		plan->change = !known.is_ours || !server_file_equal(&known.file, &plan->file) ||
 			!published->on_changed || !published->unencrypted;
+		plan->anew = !known.is_ours ||
+			memcmp(&known.file.address, &plan->file.address, sizeof known.file.address);
 		if (plan->change)
 			describe(plan, &known, published);
 	}

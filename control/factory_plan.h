@@ -24,6 +24,7 @@ struct plan_wish {
 
 struct plan {
 	bool change; /* false: what is published says all this already */
+	bool anew; /* with another key or inner address: a hub that runs has to begin anew */
 	struct server_file file; /* as it is to be */
 	char text[FACTORY_FILE_CHARS]; /* to be sent, if change */
 	struct notes lines; /* what changes, and what a person should know */

@@ -4,12 +4,16 @@
 #include "control/cli/publish.h"
 #include "control/cli/unit.h"
 
+#include "control/ctl_client.h"
 #include "control/log.h"
 #include "control/uapi_socket.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SYNC_TIMEOUT_S 180 /* two rounds of a slow API */
 
 static int code_of(enum published outcome)
 {
@@ -37,6 +41,30 @@ static int check_words(const struct factory_options *o)
 	return o->n_words ? say_usage(o->command, "more than one subcommand") : 0;
 }
 
+/* The hub that runs here takes over at once what is published: another port, for instance. */
+static void sync_hub(const struct factory_options *o)
+{
+	const char *dir = o->hub.daemon.socket_dir;
+	struct ctl_answer answer;
+	struct wgh_error error = {""};
+	int err = dir ? ctl_ask(&answer, dir, o->ifname, "sync", NULL, 0, SYNC_TIMEOUT_S, &error)
+		      : -ENOENT;
+
+	if (err == -ENOENT || err == -ECONNREFUSED) {
+		printf("no hub called %s runs here; one elsewhere follows with its next sync\n",
+			o->ifname);
+		return;
+	}
+	if (err) {
+		say_error("the hub that runs here could not be told, and follows with its next "
+			  "sync: %s",
+			error.text);
+		return;
+	}
+	printf("the hub %s, which runs here, has followed\n", o->ifname);
+	ctl_answer_fini(&answer);
+}
+
 /* ---- enable ---- */
 
 /* The unit outlives this process and its environment; and all can read it. */
@@ -58,6 +86,7 @@ static int enable(int argc, char **argv)
 {
 	struct factory_options o;
 	struct publish_result result;
+	bool restarted;
 	int code = factory_options_read(&o, &command_enable, FOR_ENABLE, argc, argv);
 
 	if (!code)
@@ -70,7 +99,11 @@ static int enable(int argc, char **argv)
 		code = code_of(publish(&o, &result));
 	if (!code) {
 		say_published(&o, &result);
-		code = unit_install(&o, result.file.port, result.changed);
+		code = unit_install(&o, result.file.port, result.anew, &restarted);
+		if (!code && !restarted && result.changed)
+			sync_hub(&o);
+		else if (!code && !restarted)
+			printf("the hub runs already, and nothing has changed\n");
 		if (result.no_credentials)
 			code = EXIT_FAILED;
 	}
@@ -153,9 +186,7 @@ static int update_endpoint(int argc, char **argv)
 	if (!code) {
 		say_published(&o, &result);
 		if (result.changed)
-			printf("the hub itself follows with its next sync, within a minute if its "
-			       "--interval is 60; now: systemctl reload factory-vpn-%s\n",
-				o.name);
+			sync_hub(&o);
 	}
 	factory_options_fini(&o);
 	return code;

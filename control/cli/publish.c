@@ -333,6 +333,7 @@ static enum published run(struct publisher *p)
 		outcome = change(p);
 	if (outcome == PUBLISHED) {
 		p->result->changed = p->plan.change;
+		p->result->anew = p->plan.anew;
 		p->result->file = p->plan.file;
 	}
 	return outcome;

@@ -16,6 +16,7 @@ enum published {
 
 struct publish_result {
 	bool changed; /* the API had something else before */
+	bool anew; /* see struct plan */
 	bool key_is_new;
 	bool no_credentials; /* published, but the daemon cannot ask the API: it was said */
 	struct server_file file; /* if PUBLISHED */

@@ -218,13 +218,12 @@ static int systemctl(const char *verb, const char *option, const char *unit)
 	return WEXITSTATUS(status);
 }
 
-static int restart(const struct install *in, bool published)
+static int restart(const struct install *in, bool anew, bool *restarted)
 {
 	static const char *const verbs[] = {"daemon-reload", "enable", "restart"};
-	bool idle = !in->changed && !published;
 
-	if (idle && systemctl("is-active", "--quiet", in->name) == 0) {
-		printf("the hub runs already, and nothing has changed\n");
+	if (!in->changed && !anew && systemctl("is-active", "--quiet", in->name) == 0) {
+		*restarted = false;
 		return 0;
 	}
 	for (unsigned i = 0; i < sizeof verbs / sizeof *verbs; i++) {
@@ -249,7 +248,7 @@ static void say_command(struct install *in)
 	printf("\n");
 }
 
-static int install(struct install *in, uint16_t port, bool published)
+static int install(struct install *in, uint16_t port, bool anew, bool *restarted)
 {
 	struct stat st;
 	bool systemd = stat("/run/systemd/system", &st) == 0 && S_ISDIR(st.st_mode);
@@ -261,21 +260,22 @@ static int install(struct install *in, uint16_t port, bool published)
 	if (code)
 		return code;
 	if (systemd)
-		return restart(in, published);
+		return restart(in, anew, restarted);
 	say_command(in);
 	return 0;
 }
 
-int unit_install(const struct factory_options *o, uint16_t port, bool published)
+int unit_install(const struct factory_options *o, uint16_t port, bool anew, bool *restarted)
 {
 	static struct install in;
 	int code = EXIT_FAILED;
 
+	*restarted = true;
 	in = (struct install){.o = o};
 	if (!find_paths(&in) || !make_given(&in))
 		say_error("a path is too long, or this program's file is gone");
 	else
-		code = install(&in, port, published);
+		code = install(&in, port, anew, restarted);
 	for (unsigned i = 0; i < o->n_given; i++)
 		free(in.given[i]);
 	return code;
