@@ -3,7 +3,6 @@
  * not exist yet). */
 #include "control/clients_watch.h"
 
-#include "control/file.h"
 #include "control/log.h"
 
 #include <errno.h>
@@ -12,7 +11,7 @@
 #include <sys/stat.h>
 
 struct look {
-	int err; /* of file_stat() */
+	int err; /* of stat() */
 	struct timespec mtime, ctime;
 	ino_t inode;
 	dev_t device;
@@ -35,9 +34,10 @@ static struct look look_at(const char *path)
 	struct stat st;
 
 	memset(&look, 0, sizeof look); /* it is compared as bytes */
-	look.err = file_stat(path, &st);
-	if (look.err)
+	if (stat(path, &st)) {
+		look.err = errno;
 		return look;
+	}
 	look.mtime = st.st_mtim;
 	look.ctime = st.st_ctim;
 	look.inode = st.st_ino;

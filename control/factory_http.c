@@ -8,7 +8,6 @@
 
 #include "control/error.h"
 #include "control/factory_json.h"
-#include "control/factory_urls.h"
 #include "control/log.h"
 #include "control/text.h"
 
@@ -27,9 +26,7 @@ struct factory_http {
 	/* the request under way */
 	factory_answer_fn *done; /* NULL: none */
 	void *arg;
-	const char *method;
-	char *path, *url, *body;
-	size_t body_bytes;
+	char *path, *url;
 	bool tried_form, tried_login;
 	unsigned why_status; /* of the answer that made us renew the token */
 	struct factory_answer answer; /* for `soon` */
@@ -45,20 +42,14 @@ static void hide_secrets(void *creds, char *text)
 		creds_redact(creds, text);
 }
 
-static void forget_request(struct factory_http *http)
-{
-	free(http->path);
-	free(http->url);
-	free(http->body);
-	http->path = http->url = http->body = NULL;
-}
-
 static void finish(struct factory_http *http, const struct factory_answer *answer)
 {
 	factory_answer_fn *done = http->done;
 
 	http->done = NULL;
-	forget_request(http);
+	free(http->path);
+	free(http->url);
+	http->path = http->url = NULL;
 	done(http->arg, answer);
 }
 
@@ -70,15 +61,14 @@ static void on_soon(uv_timer_t *timer)
 	finish(http, &answer);
 }
 
-static void finish_soon(struct factory_http *http, enum factory_outcome outcome, const char *before,
+static void finish_soon(struct factory_http *http, enum factory_outcome outcome, const char *format,
 	const char *why)
 {
 	http->answer = (struct factory_answer){.outcome = outcome,
 		.body = "",
 		.status = http->why_status,
 		.login_needed = factory_login_is_needed(http->login)};
-	snprintf(http->answer.why, sizeof http->answer.why, "%s %s: %s%s", http->method, http->path,
-		before, why);
+	snprintf(http->answer.why, sizeof http->answer.why, format, http->path, why);
 	uv_timer_start(&http->soon, on_soon, 0, 0);
 }
 
@@ -102,8 +92,8 @@ static void finish_status(struct factory_http *http, const struct https_answer *
 		? FACTORY_TRANSIENT
 		: FACTORY_REFUSED;
 	factory_error_parse(&said, from->body, from->body_bytes, &rules);
-	snprintf(answer.why, sizeof answer.why, "%s %s: %u%s%s", http->method, http->path,
-		from->status, said.text[0] ? ": " : "", said.text);
+	snprintf(answer.why, sizeof answer.why, "GET %s: %u%s%s", http->path, from->status,
+		said.text[0] ? ": " : "", said.text);
 	finish(http, &answer);
 }
 
@@ -131,10 +121,10 @@ static void on_renewed(void *arg, enum factory_login_outcome outcome, const char
 		send_request(http);
 		break;
 	case LOGIN_LATER:
-		finish_soon(http, FACTORY_TRANSIENT, "cannot renew the token: ", why);
+		finish_soon(http, FACTORY_TRANSIENT, "GET %s: cannot renew the token: %s", why);
 		break;
 	case LOGIN_NEEDED:
-		finish_soon(http, FACTORY_REFUSED, "", why);
+		finish_soon(http, FACTORY_REFUSED, "GET %s: %s", why);
 		break;
 	}
 }
@@ -145,8 +135,7 @@ static void on_answer(void *arg, const struct https_answer *from)
 	struct factory_answer answer = {.outcome = FACTORY_TRANSIENT, .body = ""};
 
 	if (from->err) {
-		snprintf(answer.why, sizeof answer.why, "%s %s: %s", http->method, http->path,
-			from->why);
+		snprintf(answer.why, sizeof answer.why, "GET %s: %s", http->path, from->why);
 		finish(http, &answer);
 		return;
 	}
@@ -177,19 +166,14 @@ static void on_answer(void *arg, const struct https_answer *from)
 static void send_request(struct factory_http *http)
 {
 	const struct creds *creds = factory_login_creds(http->login);
-	struct https_request request = {.method = http->method,
-		.url = http->url,
-		.body = http->body,
-		.body_bytes = http->body_bytes,
-		.answer_max_bytes = FACTORY_BODY_MAX};
+	struct https_request request = {
+		.method = "GET", .url = http->url, .answer_max_bytes = FACTORY_BODY_MAX};
 	char value[CREDS_HEADER_CHARS], header[CREDS_HEADER_CHARS + 20];
-	const char *headers[20] = {header, "Accept: application/json"}, *name;
+	const char *headers[19] = {header, "Accept: application/json"}, *name;
 	size_t n = 2;
 	int err;
 
-	if (http->body)
-		headers[n++] = "Content-Type: application/json";
-	for (size_t i = 0; http->headers && http->headers[i] && n < 19; i++)
+	for (size_t i = 0; http->headers && http->headers[i] && n < 18; i++)
 		headers[n++] = http->headers[i];
 	request.headers = headers;
 	err = creds_header_text(creds, &name, value);
@@ -200,7 +184,7 @@ static void send_request(struct factory_http *http)
 	secret_wipe(value, sizeof value);
 	secret_wipe(header, sizeof header);
 	if (err)
-		finish_soon(http, FACTORY_TRANSIENT, "cannot be sent: ", strerror(-err));
+		finish_soon(http, FACTORY_TRANSIENT, "GET %s: cannot be sent: %s", strerror(-err));
 }
 
 /* The path is for the log, which it must not fill: no query, no control characters. */
@@ -226,12 +210,18 @@ static int set_target(struct factory_http *http, const char *path)
 	return http->path ? 0 : -ENOMEM;
 }
 
-static int begin(struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
+int factory_http_get(
+	struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
 {
-	int err = set_target(http, path);
+	int err;
 
+	if (http->done)
+		return -EBUSY;
+	err = set_target(http, path);
 	if (err) {
-		forget_request(http);
+		free(http->path);
+		free(http->url);
+		http->path = http->url = NULL;
 		return err;
 	}
 	http->done = done;
@@ -262,34 +252,23 @@ void factory_http_creds(struct factory_http *http, struct factory_creds_view *vi
 	view->others_can_read = creds->others_can_read;
 }
 
-int factory_http_get(
-	struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
-{
-	if (http->done)
-		return -EBUSY;
-	http->method = "GET";
-	return begin(http, path, done, arg);
-}
-
-int factory_http_patch(struct factory_http *http, const char *path, const char *body, size_t n,
-	factory_answer_fn *done, void *arg)
-{
-	if (http->done)
-		return -EBUSY;
-	http->body = strndup(body, n);
-	if (!http->body)
-		return -ENOMEM;
-	http->body_bytes = n;
-	http->method = "PATCH";
-	return begin(http, path, done, arg);
-}
-
 struct https *factory_http_client(struct factory_http *http)
 {
 	return http->https;
 }
 
 /* ---- life ---- */
+
+/* Without slashes at its end. */
+static char *base_url(const char *asked, const char *of_creds, const char *otherwise)
+{
+	const char *url = asked ? asked : of_creds && *of_creds ? of_creds : otherwise;
+	size_t n = strlen(url);
+
+	while (n && url[n - 1] == '/')
+		n--;
+	return strndup(url, n);
+}
 
 static int check_options(const struct factory_http_options *o, struct wgh_error *error)
 {
@@ -318,8 +297,8 @@ int factory_http_new(struct factory_http **http, uv_loop_t *loop,
 	const struct factory_http_options *o, struct wgh_error *error)
 {
 	struct factory_http *h;
-	struct factory_urls urls;
 	struct creds *creds;
+	char *oauth_url;
 	int err = check_options(o, error);
 
 	*http = NULL;
@@ -343,17 +322,13 @@ int factory_http_new(struct factory_http **http, uv_loop_t *loop,
 	uv_timer_init(loop, &h->soon);
 	h->soon.data = h;
 	creds = factory_login_creds(h->login);
-	err = factory_urls_find(&urls,
-		&(struct factory_urls_known){.api = o->api_url,
-			.oauth = o->oauth_url,
-			.creds_api = creds ? creds->api_url : NULL,
-			.creds_oauth = creds ? creds->oauth_url : NULL});
-	h->api_url = urls.api;
-	factory_login_set_url(h->login, urls.oauth);
-	if (err) {
+	h->api_url = base_url(o->api_url, creds ? creds->api_url : NULL, FACTORY_API_URL);
+	oauth_url = base_url(o->oauth_url, creds ? creds->oauth_url : NULL, FACTORY_OAUTH_URL);
+	factory_login_set_url(h->login, oauth_url);
+	if (!h->api_url || !oauth_url) {
 		factory_http_free(h);
 		error_set(error, "out of memory");
-		return err;
+		return -ENOMEM;
 	}
 	*http = h;
 	return 0;
@@ -371,6 +346,7 @@ void factory_http_free(struct factory_http *http)
 	factory_login_free(http->login);
 	https_free(http->https);
 	free(http->api_url);
-	forget_request(http);
+	free(http->path);
+	free(http->url);
 	uv_close((uv_handle_t *)&http->soon, on_closed);
 }
