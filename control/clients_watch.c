@@ -3,6 +3,7 @@
  * not exist yet). */
 #include "control/clients_watch.h"
 
+#include "control/file.h"
 #include "control/log.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 
 struct look {
-	int err; /* of stat() */
+	int err; /* of file_stat() */
 	struct timespec mtime, ctime;
 	ino_t inode;
 	dev_t device;
@@ -34,10 +35,9 @@ static struct look look_at(const char *path)
 	struct stat st;
 
 	memset(&look, 0, sizeof look); /* it is compared as bytes */
-	if (stat(path, &st)) {
-		look.err = errno;
+	look.err = file_stat(path, &st);
+	if (look.err)
 		return look;
-	}
 	look.mtime = st.st_mtim;
 	look.ctime = st.st_ctim;
 	look.inode = st.st_ino;

@@ -11,6 +11,8 @@
 #include "control/log.h"
 #include "control/names.h"
 #include "control/resolve.h"
+#include "control/sandbox.h"
+#include "control/service.h"
 #include "control/sync.h"
 #include "control/text.h"
 #include "control/uapi_server.h"
@@ -30,6 +32,8 @@ struct hub {
 	const struct daemon_options *options;
 	uv_loop_t loop;
 	uv_signal_t signals[N_SIGNALS];
+	struct service service;
+	uv_timer_t watchdog;
 	struct wgh_device *device;
 	struct uapi_server *uapi;
 	struct resolver *resolver;
@@ -45,6 +49,7 @@ static void hub_end(struct hub *hub, const char *why)
 		return;
 	hub->ending = true;
 	log_info("hub ends name=%s why=\"%s\"", wgh_device_name(hub->device), why);
+	service_tell(&hub->service, "STOPPING=1\nSTATUS=ends: %s", why);
 	uv_stop(&hub->loop);
 }
 
@@ -57,6 +62,12 @@ static void on_event(void *arg, const struct wgh_event *event)
 	event_log(event, hub->names);
 	if (hub->factory && !hub->ending)
 		factory_hub_event(hub->factory, event);
+}
+
+static void on_thread(void *arg)
+{
+	(void)arg;
+	sandbox_thread();
 }
 
 static void on_device_end(void *arg, const char *why)
@@ -215,25 +226,29 @@ static int apply_conf(struct hub *hub, struct conf *conf, struct wgh_error *erro
 		log_warn("conf note=\"%s\"", conf->notes[i]);
 	conf_free(hub->conf);
 	hub->conf = conf;
-	if (names_from_conf(hub->names, conf) || resolver_want(hub->resolver, conf))
+	if (names_from_conf(hub->names, conf) ||
+		(hub->resolver && resolver_want(hub->resolver, conf)))
 		log_warn("conf incomplete why=\"out of memory\" lost=\"some names\"");
 	return 0;
 }
 
-static void reload(struct hub *hub)
+static void tell_ready(const struct hub *hub)
+{
+	struct wgh_snapshot *running;
+
+	if (hub->service.notify_fd < 0 || wgh_device_snapshot(hub->device, &running))
+		return;
+	service_tell(&hub->service, "READY=1\nSTATUS=%s: UDP port %u, %zu peers",
+		wgh_device_name(hub->device), running->listen_port, running->n_peers);
+	wgh_snapshot_free(running);
+}
+
+static void read_conf_again(struct hub *hub)
 {
 	struct wgh_error error = {""};
 	struct conf *conf = NULL;
 	int err;
 
-	if (hub->factory) {
-		factory_hub_now(hub->factory);
-		return;
-	}
-	if (!hub->options->conf_path) {
-		hub_end(hub, "SIGHUP, and there is no conf file to read again");
-		return;
-	}
 	err = conf_read(&conf, hub->options->conf_path, &error);
 	if (!err)
 		err = apply_conf(hub, conf, &error);
@@ -242,6 +257,43 @@ static void reload(struct hub *hub)
 	if (hub->conf != conf)
 		conf_free(conf);
 	log_error("conf not applied why=\"%s\"", error.text);
+}
+
+static void reload(struct hub *hub)
+{
+	if (!hub->factory && !hub->options->conf_path) {
+		hub_end(hub, "SIGHUP, and there is no conf file to read again");
+		return;
+	}
+	service_tell_reloading(&hub->service);
+	if (hub->factory)
+		factory_hub_now(hub->factory);
+	else
+		read_conf_again(hub);
+	tell_ready(hub);
+}
+
+/* ---- watchdog ---- */
+
+/* Nothing is told while a thread of the data path hangs: then the supervisor starts us again. */
+static void on_watchdog(uv_timer_t *timer)
+{
+	struct hub *hub = timer->data;
+
+	if (wgh_device_is_alive(hub->device))
+		service_tell(&hub->service, "WATCHDOG=1");
+	else
+		log_warn("a thread does not answer");
+}
+
+static void start_watchdog(struct hub *hub)
+{
+	uint64_t third_ms = hub->service.watchdog_ms / 3;
+
+	uv_timer_init(&hub->loop, &hub->watchdog);
+	hub->watchdog.data = hub;
+	if (hub->service.watchdog_ms)
+		uv_timer_start(&hub->watchdog, on_watchdog, third_ms, third_ms + !third_ms);
 }
 
 /* ---- signals ---- */
@@ -280,7 +332,7 @@ static int start_device(struct hub *hub, struct wgh_error *error)
 	int fd;
 
 	/* The kernel would only say that the TUN is busy. */
-	if (hub->options->uapi_fd < 0) {
+	if (hub->options->uapi_fd < 0 && hub->service.uapi_fd < 0) {
 		if (uapi_socket_path(&addr, hub->options->socket_dir, o.ifname, error))
 			return -ENAMETOOLONG;
 		fd = uapi_socket_connect(&addr);
@@ -291,6 +343,9 @@ static int start_device(struct hub *hub, struct wgh_error *error)
 			return -EADDRINUSE;
 		}
 	}
+	o.udp_fds = hub->service.udp_fds;
+	o.n_udp_fds = hub->service.n_udp_fds;
+	o.on_thread = on_thread;
 	o.on_event = on_event;
 	o.on_end = on_device_end;
 	o.arg = hub;
@@ -313,9 +368,17 @@ static int start_uapi(struct hub *hub, struct wgh_error *error)
 
 	if (o->uapi_fd >= 0)
 		err = uapi_socket_adopt(&socket, o->uapi_fd, error);
+	else if (hub->service.uapi_fd >= 0)
+		err = uapi_socket_adopt(&socket, hub->service.uapi_fd, error);
 	else
 		err = uapi_socket_make(&socket, o->socket_dir, wgh_device_name(hub->device), error);
-	return err ? err : uapi_server_new(&hub->uapi, &hub->loop, &socket, &handler, error);
+	if (err)
+		return err;
+	socket.is_lent = o->uapi_fd < 0 && hub->service.uapi_fd >= 0;
+	err = uapi_server_new(&hub->uapi, &hub->loop, &socket, &handler, error);
+	if (!err && socket.path[0])
+		err = sandbox_allow_file(socket.path, true, error);
+	return err;
 }
 
 static int write_name_file(const struct hub *hub, struct wgh_error *error)
@@ -337,31 +400,81 @@ static int write_name_file(const struct hub *hub, struct wgh_error *error)
 	return -EIO;
 }
 
-static int start(struct hub *hub, struct wgh_error *error)
+static bool has_low_port(const struct conf *conf)
+{
+	return conf->listen_port > 0 && conf->listen_port < 1024;
+}
+
+/* What is needed later: rights for what the socket, the conf file or the Factory may ask. */
+static int begin_sandbox(const struct daemon_options *o, struct wgh_error *error)
+{
+	const struct sandbox_options options = {.off = o->no_sandbox,
+		.user = o->user,
+		.net_admin = !o->device.no_tun,
+		.bind_service = !o->conf || has_low_port(o->conf)};
+
+	return sandbox_begin(&options, error);
+}
+
+static int allow_files(const struct hub *hub, struct wgh_error *error)
+{
+	const struct factory_hub_options *f = hub->options->factory;
+	int err = sandbox_allow_file(hub->options->conf_path, false, error);
+
+	if (err || !f)
+		return err;
+	err = sandbox_allow_file(f->poll.http.creds_path, true, error);
+	if (!err)
+		err = sandbox_allow_file(f->poll.http.ca_file, false, error);
+	if (!err)
+		err = sandbox_allow_file(f->state_path, true, error);
+	if (!err)
+		err = sandbox_allow_file(f->clients_path, true, error);
+	return err ? err : sandbox_allow_file(f->hosts_path, true, error);
+}
+
+/* With all rights: what only root may open. */
+static int open_all(struct hub *hub, struct wgh_error *error)
 {
 	const struct wgh_link link = {.mtu_bytes = hub->options->device.mtu_bytes};
 	struct conf *conf = hub->options->conf;
-	int err;
+	int err = start_device(hub, error);
 
-	hub->names = names_new();
-	hub->resolver = resolver_new(&hub->loop, on_resolved, hub);
-	if (!hub->names || !hub->resolver) {
-		error_set(error, "out of memory");
-		return -ENOMEM;
-	}
-	err = start_device(hub, error);
 	if (!err && conf)
 		err = apply_conf(hub, conf, error);
 	if (!err && !conf && link.mtu_bytes)
 		err = wgh_device_configure_link(hub->device, &link, error);
-	if (!err && hub->options->factory)
-		err = factory_hub_new(&hub->factory, &hub->loop, hub->device, hub->names,
-			hub->options->factory, error);
 	if (!err)
 		err = start_uapi(hub, error);
 	if (!err)
 		err = write_name_file(hub, error);
-	return err;
+	return err ? err : allow_files(hub, error);
+}
+
+static int start(struct hub *hub, struct wgh_error *error)
+{
+	int err;
+
+	hub->names = names_new();
+	if (!hub->names) {
+		error_set(error, "out of memory");
+		return -ENOMEM;
+	}
+	err = open_all(hub, error);
+	if (!err)
+		err = sandbox_enter(error);
+	if (err)
+		return err;
+	/* Only now what starts threads, for they inherit the rights there are: names and requests
+	 * are looked up in libuv's pool and libcurl's. */
+	hub->resolver = resolver_new(&hub->loop, on_resolved, hub);
+	if (!hub->resolver || (hub->conf && resolver_want(hub->resolver, hub->conf))) {
+		error_set(error, "out of memory");
+		return -ENOMEM;
+	}
+	return hub->options->factory ? factory_hub_new(&hub->factory, &hub->loop, hub->device,
+					       hub->names, hub->options->factory, error)
+				     : 0;
 }
 
 /* False: an answer of the resolver is under way, which may take long and nobody needs. */
@@ -376,6 +489,7 @@ static bool stop(struct hub *hub)
 {
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
+	uv_close((uv_handle_t *)&hub->watchdog, NULL);
 	factory_hub_free(hub->factory);
 	hub->factory = NULL;
 	resolver_free(hub->resolver);
@@ -417,38 +531,59 @@ static void return_large_memory(void)
 #endif
 }
 
+static int run_loop(struct hub *hub, int ready_fd)
+{
+	int err = uv_loop_init(&hub->loop);
+	struct wgh_error error = {""};
+
+	if (err) {
+		fprintf(stderr, "wghub: cannot start: %s\n", uv_strerror(err));
+		conf_free(hub->options->conf);
+		return 1;
+	}
+	start_signals(hub);
+	start_watchdog(hub);
+	err = start(hub, &error);
+	if (!err) {
+		log_info(
+			"hub runs name=%s version=%s", wgh_device_name(hub->device), WGHUB_VERSION);
+		if (!secret_memory_locked())
+			log_info("keys may be swapped out why=\"limit of locked memory (ulimit "
+				 "-l)\"");
+		detach(ready_fd, hub->options->keep_stderr);
+		tell_ready(hub);
+		uv_run(&hub->loop, UV_RUN_DEFAULT);
+	} else {
+		fprintf(stderr, "wghub: %s\n", error.text);
+		if (hub->conf != hub->options->conf)
+			conf_free(hub->options->conf);
+	}
+	/* exit() would wait for libuv's threads. */
+	if (!stop(hub)) {
+		sandbox_end();
+		_exit(err ? 1 : 0);
+	}
+	return err ? 1 : 0;
+}
+
 static int run(const struct daemon_options *options, int ready_fd)
 {
 	struct hub hub = {.options = options};
 	struct wgh_error error = {""};
-	int err;
+	int code;
 
 	signal(SIGPIPE, SIG_IGN);
 	return_large_memory();
-	err = uv_loop_init(&hub.loop);
-	if (err) {
-		fprintf(stderr, "wghub: cannot start: %s\n", uv_strerror(err));
-		conf_free(options->conf);
-		return 1;
-	}
-	start_signals(&hub);
-	err = start(&hub, &error);
-	if (!err) {
-		log_info("hub runs name=%s version=%s", wgh_device_name(hub.device), WGHUB_VERSION);
-		if (!secret_memory_locked())
-			log_info("keys may be swapped out why=\"limit of locked memory (ulimit "
-				 "-l)\"");
-		detach(ready_fd, options->keep_stderr);
-		uv_run(&hub.loop, UV_RUN_DEFAULT);
-	} else {
+	if (service_init(&hub.service, &error) || begin_sandbox(options, &error)) {
 		fprintf(stderr, "wghub: %s\n", error.text);
-		if (hub.conf != options->conf)
-			conf_free(options->conf);
+		conf_free(options->conf);
+		code = 1;
+	} else {
+		code = run_loop(&hub, ready_fd);
 	}
-	/* exit() would wait for libuv's threads. */
-	if (!stop(&hub))
-		_exit(err ? 1 : 0);
-	return err ? 1 : 0;
+	sandbox_end();
+	service_fini(&hub.service);
+	return code;
 }
 
 int daemon_run(const struct daemon_options *options)

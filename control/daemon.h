@@ -3,8 +3,9 @@
  *
  * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the conf file is read again, or
  * the Factory is asked again, and only what differs is applied. The hub also ends when its socket's
- * file or its interface is removed. Threads: the main thread, which must have no others yet: the
- * process may fork.
+ * file or its interface is removed. Once all is open it gives up root (sandbox.h), and tells a
+ * supervisor like systemd that it is ready and, as long as its threads are, alive (service.h).
+ * Threads: the main thread, which must have no others yet: the process may fork.
  */
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H
@@ -23,6 +24,8 @@ struct daemon_options {
 	const char *conf_path; /* NULL: nothing is configured but by the socket */
 	struct conf *conf; /* of conf_path; the daemon frees it */
 	const struct factory_hub_options *factory; /* or NULL; not together with a conf file */
+	bool no_sandbox;
+	const char *user; /* to become instead of root; NULL: wghub, or nobody */
 };
 
 /* Runs until the end of the hub, or in the background: until it is ready. The exit code: 0, or 1

@@ -8,6 +8,7 @@
 
 #include "control/error.h"
 #include "control/factory_json.h"
+#include "control/factory_urls.h"
 #include "control/log.h"
 #include "control/text.h"
 
@@ -26,7 +27,9 @@ struct factory_http {
 	/* the request under way */
 	factory_answer_fn *done; /* NULL: none */
 	void *arg;
-	char *path, *url;
+	const char *method;
+	char *path, *url, *body;
+	size_t body_bytes;
 	bool tried_form, tried_login;
 	unsigned why_status; /* of the answer that made us renew the token */
 	struct factory_answer answer; /* for `soon` */
@@ -42,14 +45,20 @@ static void hide_secrets(void *creds, char *text)
 		creds_redact(creds, text);
 }
 
+static void forget_request(struct factory_http *http)
+{
+	free(http->path);
+	free(http->url);
+	free(http->body);
+	http->path = http->url = http->body = NULL;
+}
+
 static void finish(struct factory_http *http, const struct factory_answer *answer)
 {
 	factory_answer_fn *done = http->done;
 
 	http->done = NULL;
-	free(http->path);
-	free(http->url);
-	http->path = http->url = NULL;
+	forget_request(http);
 	done(http->arg, answer);
 }
 
@@ -61,14 +70,15 @@ static void on_soon(uv_timer_t *timer)
 	finish(http, &answer);
 }
 
-static void finish_soon(struct factory_http *http, enum factory_outcome outcome, const char *format,
+static void finish_soon(struct factory_http *http, enum factory_outcome outcome, const char *before,
 	const char *why)
 {
 	http->answer = (struct factory_answer){.outcome = outcome,
 		.body = "",
 		.status = http->why_status,
 		.login_needed = factory_login_is_needed(http->login)};
-	snprintf(http->answer.why, sizeof http->answer.why, format, http->path, why);
+	snprintf(http->answer.why, sizeof http->answer.why, "%s %s: %s%s", http->method, http->path,
+		before, why);
 	uv_timer_start(&http->soon, on_soon, 0, 0);
 }
 
@@ -92,8 +102,8 @@ static void finish_status(struct factory_http *http, const struct https_answer *
 		? FACTORY_TRANSIENT
 		: FACTORY_REFUSED;
 	factory_error_parse(&said, from->body, from->body_bytes, &rules);
-	snprintf(answer.why, sizeof answer.why, "GET %s: %u%s%s", http->path, from->status,
-		said.text[0] ? ": " : "", said.text);
+	snprintf(answer.why, sizeof answer.why, "%s %s: %u%s%s", http->method, http->path,
+		from->status, said.text[0] ? ": " : "", said.text);
 	finish(http, &answer);
 }
 
@@ -121,10 +131,10 @@ static void on_renewed(void *arg, enum factory_login_outcome outcome, const char
 		send_request(http);
 		break;
 	case LOGIN_LATER:
-		finish_soon(http, FACTORY_TRANSIENT, "GET %s: cannot renew the token: %s", why);
+		finish_soon(http, FACTORY_TRANSIENT, "cannot renew the token: ", why);
 		break;
 	case LOGIN_NEEDED:
-		finish_soon(http, FACTORY_REFUSED, "GET %s: %s", why);
+		finish_soon(http, FACTORY_REFUSED, "", why);
 		break;
 	}
 }
@@ -135,7 +145,8 @@ static void on_answer(void *arg, const struct https_answer *from)
 	struct factory_answer answer = {.outcome = FACTORY_TRANSIENT, .body = ""};
 
 	if (from->err) {
-		snprintf(answer.why, sizeof answer.why, "GET %s: %s", http->path, from->why);
+		snprintf(answer.why, sizeof answer.why, "%s %s: %s", http->method, http->path,
+			from->why);
 		finish(http, &answer);
 		return;
 	}
@@ -166,14 +177,19 @@ static void on_answer(void *arg, const struct https_answer *from)
 static void send_request(struct factory_http *http)
 {
 	const struct creds *creds = factory_login_creds(http->login);
-	struct https_request request = {
-		.method = "GET", .url = http->url, .answer_max_bytes = FACTORY_BODY_MAX};
+	struct https_request request = {.method = http->method,
+		.url = http->url,
+		.body = http->body,
+		.body_bytes = http->body_bytes,
+		.answer_max_bytes = FACTORY_BODY_MAX};
 	char value[CREDS_HEADER_CHARS], header[CREDS_HEADER_CHARS + 20];
-	const char *headers[19] = {header, "Accept: application/json"}, *name;
+	const char *headers[20] = {header, "Accept: application/json"}, *name;
 	size_t n = 2;
 	int err;
 
-	for (size_t i = 0; http->headers && http->headers[i] && n < 18; i++)
+	if (http->body)
+		headers[n++] = "Content-Type: application/json";
+	for (size_t i = 0; http->headers && http->headers[i] && n < 19; i++)
 		headers[n++] = http->headers[i];
 	request.headers = headers;
 	err = creds_header_text(creds, &name, value);
@@ -184,7 +200,7 @@ static void send_request(struct factory_http *http)
 	secret_wipe(value, sizeof value);
 	secret_wipe(header, sizeof header);
 	if (err)
-		finish_soon(http, FACTORY_TRANSIENT, "GET %s: cannot be sent: %s", strerror(-err));
+		finish_soon(http, FACTORY_TRANSIENT, "cannot be sent: ", strerror(-err));
 }
 
 /* The path is for the log, which it must not fill: no query, no control characters. */
@@ -210,18 +226,12 @@ static int set_target(struct factory_http *http, const char *path)
 	return http->path ? 0 : -ENOMEM;
 }
 
-int factory_http_get(
-	struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
+static int begin(struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
 {
-	int err;
+	int err = set_target(http, path);
 
-	if (http->done)
-		return -EBUSY;
-	err = set_target(http, path);
 	if (err) {
-		free(http->path);
-		free(http->url);
-		http->path = http->url = NULL;
+		forget_request(http);
 		return err;
 	}
 	http->done = done;
@@ -252,23 +262,34 @@ void factory_http_creds(struct factory_http *http, struct factory_creds_view *vi
 	view->others_can_read = creds->others_can_read;
 }
 
+int factory_http_get(
+	struct factory_http *http, const char *path, factory_answer_fn *done, void *arg)
+{
+	if (http->done)
+		return -EBUSY;
+	http->method = "GET";
+	return begin(http, path, done, arg);
+}
+
+int factory_http_patch(struct factory_http *http, const char *path, const char *body, size_t n,
+	factory_answer_fn *done, void *arg)
+{
+	if (http->done)
+		return -EBUSY;
+	http->body = strndup(body, n);
+	if (!http->body)
+		return -ENOMEM;
+	http->body_bytes = n;
+	http->method = "PATCH";
+	return begin(http, path, done, arg);
+}
+
 struct https *factory_http_client(struct factory_http *http)
 {
 	return http->https;
 }
 
 /* ---- life ---- */
-
-/* Without slashes at its end. */
-static char *base_url(const char *asked, const char *of_creds, const char *otherwise)
-{
-	const char *url = asked ? asked : of_creds && *of_creds ? of_creds : otherwise;
-	size_t n = strlen(url);
-
-	while (n && url[n - 1] == '/')
-		n--;
-	return strndup(url, n);
-}
 
 static int check_options(const struct factory_http_options *o, struct wgh_error *error)
 {
@@ -297,8 +318,8 @@ int factory_http_new(struct factory_http **http, uv_loop_t *loop,
 	const struct factory_http_options *o, struct wgh_error *error)
 {
 	struct factory_http *h;
+	struct factory_urls urls;
 	struct creds *creds;
-	char *oauth_url;
 	int err = check_options(o, error);
 
 	*http = NULL;
@@ -322,13 +343,17 @@ int factory_http_new(struct factory_http **http, uv_loop_t *loop,
 	uv_timer_init(loop, &h->soon);
 	h->soon.data = h;
 	creds = factory_login_creds(h->login);
-	h->api_url = base_url(o->api_url, creds ? creds->api_url : NULL, FACTORY_API_URL);
-	oauth_url = base_url(o->oauth_url, creds ? creds->oauth_url : NULL, FACTORY_OAUTH_URL);
-	factory_login_set_url(h->login, oauth_url);
-	if (!h->api_url || !oauth_url) {
+	err = factory_urls_find(&urls,
+		&(struct factory_urls_known){.api = o->api_url,
+			.oauth = o->oauth_url,
+			.creds_api = creds ? creds->api_url : NULL,
+			.creds_oauth = creds ? creds->oauth_url : NULL});
+	h->api_url = urls.api;
+	factory_login_set_url(h->login, urls.oauth);
+	if (err) {
 		factory_http_free(h);
 		error_set(error, "out of memory");
-		return -ENOMEM;
+		return err;
 	}
 	*http = h;
 	return 0;
@@ -346,7 +371,6 @@ void factory_http_free(struct factory_http *http)
 	factory_login_free(http->login);
 	https_free(http->https);
 	free(http->api_url);
-	free(http->path);
-	free(http->url);
+	forget_request(http);
 	uv_close((uv_handle_t *)&http->soon, on_closed);
 }

@@ -13,13 +13,10 @@
 #include "control/creds.h"
 #include "control/https.h"
 
-#define FACTORY_API_URL "https://api.foundries.io"
-#define FACTORY_OAUTH_URL "https://app.foundries.io/oauth"
-
 struct factory_http;
 
 struct factory_http_options {
-	const char *api_url, *oauth_url; /* NULL: as the credentials say, else Foundries' own */
+	const char *api_url, *oauth_url; /* NULL: factory_urls.h says where then */
 	const char *ca_file; /* NULL: the system's authorities */
 	const char *const *headers; /* "Name: value" for the API; borrowed; or NULL */
 	const char *creds_path; /* or creds_text: a token, or the text of such a file */
@@ -40,7 +37,7 @@ struct factory_answer {
 	size_t body_bytes;
 	unsigned retry_after_s;
 	bool login_needed; /* nobody can refresh these credentials any more */
-	char why[800]; /* one printable line unless FACTORY_OK: "GET /path: 403: ..." */
+	char why[800]; /* one printable line unless FACTORY_OK: "PATCH /path: 403: ..." */
 };
 
 typedef void factory_answer_fn(void *arg, const struct factory_answer *answer);
@@ -63,6 +60,10 @@ struct factory_creds_view {
 	bool can_refresh, login_needed, others_can_read;
 };
 void factory_http_creds(struct factory_http *http, struct factory_creds_view *view);
+/* PATCH with a JSON body, which is copied. Everything else as above. After FACTORY_TRANSIENT nobody
+ * knows whether it took effect: read again. */
+MUST_CHECK int factory_http_patch(struct factory_http *http, const char *path, const char *body,
+	size_t n, factory_answer_fn *done, void *arg);
 /* The https client, for a test's timeouts. */
 struct https *factory_http_client(struct factory_http *http);
 

@@ -4,6 +4,7 @@
 #include "control/file.h"
 
 #include "control/error.h"
+#include "control/keeper.h"
 #include "control/text.h"
 
 #include <errno.h>
@@ -77,14 +78,36 @@ static int read_fd(
 	return 0;
 }
 
-int file_read(struct file_text *text, const char *path, size_t max_bytes, struct wgh_error *error)
+/* Has root more rights here than we? */
+static bool is_refusal(int err)
+{
+	return err == -EACCES || err == -EPERM;
+}
+
+int file_open(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (fd >= 0)
+		return fd;
+	return is_refusal(-errno) ? keeper_open(path) : -errno;
+}
+
+int file_stat(const char *path, struct stat *st)
+{
+	if (stat(path, st) == 0)
+		return 0;
+	return is_refusal(-errno) ? keeper_stat(path, st) : -errno;
+}
+
+int file_read(struct file_text *text, const char *path, size_t max_bytes, struct wgh_error *error)
+{
+	int fd = file_open(path);
 	int err;
 
 	*text = (struct file_text){0};
 	if (fd < 0)
-		return fail(error, path, "cannot be opened", -errno);
+		return fail(error, path, "cannot be opened", fd);
 	err = read_fd(text, fd, path, max_bytes, error);
 	close(fd);
 	return err;
@@ -140,34 +163,46 @@ static int open_lock(const struct place *p)
 
 	snprintf(lock, sizeof lock, "%s.lock", p->path);
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
-	if (fd < 0 && (errno == EROFS || errno == EACCES || errno == EPERM))
+	if (fd < 0 && (errno == EROFS || is_refusal(-errno)))
 		fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd;
+	return fd < 0 ? -errno : fd;
+}
+
+static int wait_for_lock(int fd, unsigned wait_ms)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
+	unsigned tries = wait_ms / (LOCK_RETRY_NS / 1000000) + 1;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EINTR && (errno != EWOULDBLOCK || --tries == 0))
+			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 int file_lock(int *lock_fd, const char *path, unsigned wait_ms, struct wgh_error *error)
 {
-	const struct timespec pause = {.tv_nsec = LOCK_RETRY_NS};
-	unsigned tries = wait_ms / (LOCK_RETRY_NS / 1000000) + 1;
 	struct place place;
-	int fd, err = place_find(&place, path);
+	int fd, err;
 
-	if (err)
-		return fail(error, path, "cannot be locked", err);
-	fd = open_lock(&place);
+	/* First, because another user would lock the file, and root its neighbour. */
+	err = keeper_lock(lock_fd, path, wait_ms);
+	if (err == -EAGAIN)
+		return fail(error, path, "another process is changing it", err);
+	if (!err)
+		return 0;
+	err = place_find(&place, path);
+	fd = err ? err : open_lock(&place);
 	if (fd < 0)
-		return fail(error, path, "cannot be locked", -errno);
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		err = -errno;
-		if (err != -EINTR && (err != -EWOULDBLOCK || --tries == 0)) {
-			close(fd);
-			return fail(error, path, "another process is changing it",
-				err == -EWOULDBLOCK ? -EAGAIN : err);
-		}
-		nanosleep(&pause, NULL);
+		return fail(error, path, "cannot be locked", fd);
+	err = wait_for_lock(fd, wait_ms);
+	if (!err) {
+		*lock_fd = fd;
+		return 0;
 	}
-	*lock_fd = fd;
-	return 0;
+	close(fd);
+	return fail(error, path, "another process is changing it", err);
 }
 
 void file_unlock(int lock_fd)
@@ -259,8 +294,7 @@ static int write_in_place(const struct place *p, const void *bytes, size_t n)
 	return err;
 }
 
-int file_replace(const char *path, const void *bytes, size_t n, mode_t mode, unsigned flags,
-	struct wgh_error *error)
+static int replace(const char *path, const void *bytes, size_t n, mode_t mode, unsigned flags)
 {
 	struct place place;
 	struct stat st;
@@ -268,11 +302,11 @@ int file_replace(const char *path, const void *bytes, size_t n, mode_t mode, uns
 	bool there, in_place = false;
 
 	if (err)
-		return fail(error, path, "cannot be written", err);
+		return err;
 	there = stat(place.path, &st) == 0;
 	err = write_temporary(
 		&place, bytes, n, mode, there && (flags & FILE_LIKE_BEFORE) ? &st : NULL);
-	if (err == -EROFS || err == -EACCES || err == -EPERM) {
+	if (err == -EROFS || is_refusal(err)) {
 		in_place = true;
 	} else if (!err && rename(place.temporary, place.path) < 0) {
 		err = -errno;
@@ -280,8 +314,27 @@ int file_replace(const char *path, const void *bytes, size_t n, mode_t mode, uns
 		unlink(place.temporary);
 	}
 	if (in_place && there && (flags & FILE_IN_PLACE_OK))
-		err = write_in_place(&place, bytes, n);
-	else if (!err)
-		err = sync_folder(place.folder);
+		return write_in_place(&place, bytes, n);
+	return err ? err : sync_folder(place.folder);
+}
+
+int file_replace(const char *path, const void *bytes, size_t n, mode_t mode, unsigned flags,
+	struct wgh_error *error)
+{
+	int err = keeper_replace(path, bytes, n, mode, flags);
+
+	if (err == -EACCES)
+		err = replace(path, bytes, n, mode, flags);
 	return err ? fail(error, path, "cannot be written", err) : 0;
+}
+
+int file_put_aside(const char *path)
+{
+	char aside[PATH_MAX];
+
+	if ((size_t)snprintf(aside, sizeof aside, "%s.damaged", path) >= sizeof aside)
+		return -ENAMETOOLONG;
+	if (rename(path, aside) == 0)
+		return 0;
+	return is_refusal(-errno) ? keeper_put_aside(path) : -errno;
 }

@@ -2,8 +2,9 @@
  *
  * A reader sees the old file or the new one: written beside it, fsync, rename, fsync of the folder.
  * Where path is a link, what it leads to is replaced and the link stays. Memory that held a file is
- * wiped. Threads: any; no state. Cost: system calls that wait for the disk; where a loop must not
- * wait, call from a worker of uv_queue_work(). Errors: negative errno, and one line.
+ * wiped. What only root may do goes through the keeper if there is one. Threads: any; no state.
+ * Cost: system calls that wait for the disk; where a loop must not wait, call from a worker of
+ * uv_queue_work(). Errors: negative errno, and one line.
  */
 #ifndef CONTROL_FILE_H
 #define CONTROL_FILE_H
@@ -11,7 +12,7 @@
 #include "crypto/secret.h"
 #include "wghub_device.h"
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 struct file_text {
 	char *bytes; /* a zero byte follows */
@@ -25,6 +26,9 @@ struct file_text {
  */
 MUST_CHECK int file_read(
 	struct file_text *text, const char *path, size_t max_bytes, struct wgh_error *error);
+/* Opens for reading, as file_read() does; stat(). Negative errno. */
+MUST_CHECK int file_open(const char *path);
+MUST_CHECK int file_stat(const char *path, struct stat *st);
 /* Wipes. A zeroed struct is fine. */
 void file_text_fini(struct file_text *text);
 
@@ -39,6 +43,9 @@ enum file_flags {
 	 * is read-only): one pwrite() into the file itself. */
 	FILE_IN_PLACE_OK = 1u << 1,
 };
+
+/* For whoever wants to know what happened: path becomes PATH.damaged, which is overwritten. */
+MUST_CHECK int file_put_aside(const char *path);
 
 /* On an error the old file is as it was, but for an in-place write that the disk cut short. */
 MUST_CHECK int file_replace(const char *path, const void *bytes, size_t n, mode_t mode,

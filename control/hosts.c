@@ -233,11 +233,11 @@ static int lock_itself(int *fd, uint64_t *inode, const char *path)
 	struct stat now, locked;
 
 	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
-		*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		*fd = file_open(path);
 		if (*fd < 0)
-			return errno == ENOENT ? 0 : -errno;
+			return *fd == -ENOENT ? 0 : *fd;
 		if (flock(*fd, LOCK_EX | LOCK_NB) == 0 && fstat(*fd, &locked) == 0 &&
-			stat(path, &now) == 0 && now.st_ino == locked.st_ino &&
+			file_stat(path, &now) == 0 && now.st_ino == locked.st_ino &&
 			now.st_dev == locked.st_dev) {
 			*inode = locked.st_ino;
 			return 0;

@@ -5,6 +5,7 @@
 #include "control/https.h"
 
 #include "control/error.h"
+#include "control/file.h"
 #include "control/text.h"
 
 #include <curl/curl.h>
@@ -15,6 +16,7 @@
 #include <strings.h>
 
 #define CONNECTIONS_KEPT 2L
+#define AUTHORITIES_BYTES_MAX (4u << 20) /* the system's own have 200 KiB */
 
 struct transfer {
 	struct https *https;
@@ -36,7 +38,7 @@ struct https {
 	uv_loop_t *loop;
 	CURLM *multi;
 	uv_timer_t timer;
-	char *ca_file;
+	struct file_text authorities; /* empty: the system's */
 	long connect_ms, whole_ms;
 	struct transfer *transfers;
 };
@@ -390,6 +392,7 @@ static int copy_request(struct transfer *t, const struct https_request *request)
 static CURLcode set_options(struct transfer *t, const struct https_request *request)
 {
 	const struct https *h = t->https;
+	struct curl_blob authorities = {h->authorities.bytes, h->authorities.n, CURL_BLOB_NOCOPY};
 	CURLcode code = CURLE_OK;
 
 #define SET(option, value) code = code ? code : curl_easy_setopt(t->easy, option, value)
@@ -399,8 +402,8 @@ static CURLcode set_options(struct transfer *t, const struct https_request *requ
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (h->ca_file) {
-		SET(CURLOPT_CAINFO, h->ca_file);
+	if (h->authorities.bytes) {
+		SET(CURLOPT_CAINFO_BLOB, &authorities);
 		SET(CURLOPT_CAPATH, NULL);
 	}
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -485,10 +488,13 @@ int https_new(struct https **https, uv_loop_t *loop, const char *ca_file, struct
 	if (!h || curl_global_init(CURL_GLOBAL_DEFAULT))
 		goto fail;
 	h->multi = curl_multi_init();
-	if (ca_file)
-		h->ca_file = strdup(ca_file);
-	if (!h->multi || (ca_file && !h->ca_file))
+	if (!h->multi)
 		goto fail;
+	if (ca_file && file_read(&h->authorities, ca_file, AUTHORITIES_BYTES_MAX, error)) {
+		curl_multi_cleanup(h->multi);
+		free(h);
+		return -EINVAL;
+	}
 	h->loop = loop;
 	h->connect_ms = HTTPS_CONNECT_MS;
 	h->whole_ms = HTTPS_WHOLE_MS;
@@ -503,10 +509,8 @@ int https_new(struct https **https, uv_loop_t *loop, const char *ca_file, struct
 	return 0;
 fail:
 	error_set(error, "out of memory");
-	if (h) {
+	if (h)
 		curl_multi_cleanup(h->multi);
-		free(h->ca_file);
-	}
 	free(h);
 	return -ENOMEM;
 }
@@ -515,7 +519,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct https *https = handle->data;
 
-	free(https->ca_file);
+	file_text_fini(&https->authorities);
 	free(https);
 }
 

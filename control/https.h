@@ -40,7 +40,8 @@ struct https_answer {
 
 typedef void https_fn(void *arg, const struct https_answer *answer);
 
-/* ca_file: trust these authorities only; NULL: the system's. */
+/* ca_file: trust these authorities only, as they are now; NULL: the system's. -EINVAL: it cannot be
+ * read. */
 MUST_CHECK int https_new(
 	struct https **https, uv_loop_t *loop, const char *ca_file, struct wgh_error *error);
 /* Requests under way end without their callback. Not from a callback. Memory is freed by the loop's

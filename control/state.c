@@ -227,21 +227,16 @@ int state_parse(struct state *state, const char *text, size_t n, struct notes *n
 
 /* ---- the file ---- */
 
-/* For whoever wants to know what happened; the one before it is overwritten. */
 static void put_aside(const char *path, struct wgh_error *error)
 {
 	char why[sizeof error->text], shown[100];
-	char *aside;
 
-	if (asprintf(&aside, "%s.damaged", path) < 0)
-		return;
 	strcpy(why, error->text);
 	text_escape(shown, sizeof shown, path, strlen(path));
-	if (rename(path, aside) == 0)
+	if (file_put_aside(path) == 0)
 		error_set(error, "%s: %.100s; it is now %s.damaged", shown, why, shown);
 	else
 		error_set(error, "%s: %.100s", shown, why);
-	free(aside);
 }
 
 int state_load(struct state *state, const char *path, struct notes *notes, struct wgh_error *error)

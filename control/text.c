@@ -350,6 +350,15 @@ bool text_is_line(const char *text, size_t n)
 	return true;
 }
 
+bool text_is_private(const struct wgh_addr *addr)
+{
+	const uint8_t *b = addr->bytes;
+
+	return addr->family == WGH_IPV4 &&
+		(b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) ||
+			(b[0] == 192 && b[1] == 168) || (b[0] == 100 && (b[1] & 0xc0) == 64));
+}
+
 void text_prefix_mask(struct wgh_prefix *prefix)
 {
 	for (unsigned i = 0; i < sizeof prefix->addr.bytes; i++) {

@@ -54,6 +54,9 @@ void text_escape(char *out, size_t out_size, const void *bytes, size_t n);
 /* Could these bytes be put on one line of text: no control characters, as far as they are UTF-8? */
 MUST_CHECK bool text_is_line(const char *text, size_t n);
 
+/* RFC 1918 (private) or RFC 6598 (shared) IPv4 space. */
+MUST_CHECK bool text_is_private(const struct wgh_addr *addr);
+
 /* Clears the host bits, so that equal networks compare equal. */
 void text_prefix_mask(struct wgh_prefix *prefix);
 /* Does a's network hold all of b's? Host bits do not matter. */

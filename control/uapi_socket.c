@@ -3,6 +3,7 @@
 #include "control/uapi_socket.h"
 
 #include "control/error.h"
+#include "control/keeper.h"
 #include "control/text.h"
 
 #include <errno.h>
@@ -170,6 +171,7 @@ int uapi_socket_make(
 	err = replace_stale(&addr, ifname, error);
 	if (err)
 		goto out;
+	*s = (struct uapi_socket){.fd = -1};
 	memcpy(s->path, addr.sun_path, sizeof s->path);
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	err = s->fd < 0 ? -errno : listen_at(s, &addr);
@@ -196,8 +198,7 @@ int uapi_socket_adopt(struct uapi_socket *s, int fd, struct wgh_error *error)
 		error_set(error, "WG_UAPI_FD: descriptor %d is not a listening unix socket", fd);
 		return -EINVAL;
 	}
-	s->fd = fd;
-	memset(s->path, 0, sizeof s->path);
+	*s = (struct uapi_socket){.fd = fd};
 	memcpy(s->path, addr.sun_path, sizeof s->path - 1);
 	n = strlen(s->path);
 	if (n > 4 && n + 1 < sizeof s->path &&
@@ -212,11 +213,15 @@ bool uapi_socket_is_there(const struct uapi_socket *s)
 {
 	struct stat st;
 
-	return lstat(s->path, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+	if (lstat(s->path, &st) < 0 && (errno != EACCES || keeper_stat(s->path, &st)))
+		return false;
+	return st.st_dev == s->dev && st.st_ino == s->ino;
 }
 
 void uapi_socket_remove(const struct uapi_socket *s)
 {
-	if (s->path[0] && uapi_socket_is_there(s))
-		unlink(s->path);
+	if (!s->path[0] || s->is_lent || !uapi_socket_is_there(s))
+		return;
+	if (unlink(s->path) < 0 && (errno == EACCES || errno == EPERM))
+		IGNORE_RESULT(keeper_remove_socket(s->path));
 }

@@ -22,6 +22,7 @@ struct uapi_socket {
 	 * while fd is open. */
 	dev_t dev;
 	ino_t ino;
+	bool is_lent; /* somebody else made the file and removes it */
 };
 
 /* Makes the directory (0755) and the socket (0600). A file left over from a program that ended is
@@ -32,7 +33,7 @@ MUST_CHECK int uapi_socket_make(
 MUST_CHECK int uapi_socket_adopt(struct uapi_socket *s, int fd, struct wgh_error *error);
 /* False once somebody removed or replaced the file. */
 bool uapi_socket_is_there(const struct uapi_socket *s);
-/* Removes the file if it is still ours. */
+/* Removes the file if it is still there and not lent. */
 void uapi_socket_remove(const struct uapi_socket *s);
 
 /* DIR/NAME.sock; -ENAMETOOLONG. */

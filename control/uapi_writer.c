@@ -124,7 +124,7 @@ static void put_peer(struct piece *out, const struct uapi_writer *w)
 static void put_drop(struct piece *out, unsigned reason, uint64_t count)
 {
 	if (count)
-		put(out, "drop=%s %" PRIu64 "\n", wgh_drop_reasons[reason].name, count);
+		put(out, "drop=%s %" PRIu64 "\n", wgh_drop_reason(reason)->name, count);
 }
 
 /* The next lines; false: the answer is complete. w moves on by one step. */
@@ -145,7 +145,7 @@ static bool step(struct uapi_writer *w, struct piece *out)
 		}
 		break;
 	case STAGE_DROPS:
-		if (w->item < wgh_n_drop_reasons) {
+		if (w->item < wgh_n_drop_reasons()) {
 			put_drop(out, (unsigned)w->item, s->drops[w->item]);
 			w->item++;
 			return true;
@@ -170,7 +170,7 @@ static bool step(struct uapi_writer *w, struct piece *out)
 		w->stage = STAGE_PEER;
 		return true;
 	case STAGE_PEER_DROPS:
-		if (w->item < wgh_n_drop_reasons) {
+		if (w->item < wgh_n_drop_reasons()) {
 			put_drop(out, (unsigned)w->item, peer->drops[w->item]);
 			w->item++;
 			return true;

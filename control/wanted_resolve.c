@@ -19,15 +19,6 @@ static uint32_t ipv4(const struct wgh_addr *addr)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* RFC 1918, RFC 6598. */
-static bool is_private(const struct wgh_addr *addr)
-{
-	const uint8_t *b = addr->bytes;
-
-	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
-		(b[0] == 100 && (b[1] & 0xc0) == 64);
-}
-
 /* One host's: not 0/8, loopback, multicast or above, and not what looks like a network. .255 is
  * one, because fioctl hands it out. */
 static bool is_usable(const struct wgh_addr *addr)
@@ -45,7 +36,7 @@ static bool is_in_range(const struct wanted_rules *rules, const struct wgh_prefi
 		if (text_prefix_covers(&rules->ranges[i], prefix))
 			return true;
 	}
-	if (rules->n_ranges || !is_private(&prefix->addr))
+	if (rules->n_ranges || !text_is_private(&prefix->addr))
 		return false;
 	if (rules->hub.family != WGH_IPV4)
 		return true;

@@ -106,6 +106,13 @@ const char *aead_name(const struct aead *aead)
 	return aead->backend->name;
 }
 
+size_t aead_bytes(const struct aead *aead)
+{
+	const struct aead_backend *backend = aead->backend;
+
+	return sizeof *aead + (backend->context_bytes ? backend->context_bytes(aead->context) : 0);
+}
+
 void aead_seal(struct aead *aead, struct aead_job *jobs, size_t n)
 {
 	aead->backend->seal(aead->context, jobs, n);

@@ -561,8 +561,14 @@ static void avx2_free(void *context)
 	free(context); /* wiped at the end of each batch */
 }
 
+static size_t avx2_bytes(const void *context)
+{
+	(void)context;
+	return sizeof(struct context);
+}
+
 const struct aead_backend aead_avx2 = {
-	"avx2", lanes_cpu_avx2, avx2_new, avx2_free, avx2_seal, avx2_open};
+	"avx2", lanes_cpu_avx2, avx2_new, avx2_free, avx2_bytes, avx2_seal, avx2_open};
 
 #else
 

@@ -542,8 +542,14 @@ static void avx512_free(void *context)
 	free(context); /* wiped at the end of each batch */
 }
 
-const struct aead_backend aead_avx512 = {
-	"avx512", lanes_cpu_avx512, avx512_new, avx512_free, avx512_seal, avx512_open};
+static size_t avx512_bytes(const void *context)
+{
+	(void)context;
+	return sizeof(struct context);
+}
+
+const struct aead_backend aead_avx512 = {"avx512", lanes_cpu_avx512, avx512_new, avx512_free,
+	avx512_bytes, avx512_seal, avx512_open};
 
 #else
 

@@ -8,9 +8,11 @@
 
 struct aead_backend {
 	const char *name;
-	bool (*usable)(void);           /* compiled in, and this CPU has what it needs */
-	void *(*context_new)(void);     /* NULL: no memory. A back end without state gives any non-NULL */
+	bool (*usable)(void); /* compiled in, and this CPU has what it needs */
+	void *(*context_new)(
+		void); /* NULL: no memory. A back end without state gives any non-NULL */
 	void (*context_free)(void *context);
+	size_t (*context_bytes)(const void *context); /* NULL: nothing worth counting */
 	void (*seal)(void *context, struct aead_job *jobs, size_t n);
 	void (*open)(void *context, struct aead_job *jobs, size_t n);
 };
@@ -21,6 +23,6 @@ MUST_CHECK int aead_selftest(const struct aead_backend *backend, void *context);
 extern const struct aead_backend aead_sodium;
 extern const struct aead_backend aead_ipsec_mb;
 extern const struct aead_backend aead_avx512; /* our own, x86 with AVX-512 and IFMA */
-extern const struct aead_backend aead_avx2;   /* our own, x86 with AVX2 */
+extern const struct aead_backend aead_avx2; /* our own, x86 with AVX2 */
 
 #endif

@@ -44,6 +44,11 @@ static void ipsec_mb_context_free(void *context)
 	free(c);
 }
 
+static size_t ipsec_mb_context_bytes(const void *context)
+{
+	return sizeof(struct context) + ((const struct context *)context)->mgr_bytes;
+}
+
 /* Also starts over: the manager's memory is set anew. */
 static bool mgr_start(struct context *c, void (*init)(IMB_MGR *))
 {
@@ -197,6 +202,7 @@ const struct aead_backend aead_ipsec_mb = {
 	.usable = ipsec_mb_usable,
 	.context_new = ipsec_mb_context_new,
 	.context_free = ipsec_mb_context_free,
+	.context_bytes = ipsec_mb_context_bytes,
 	.seal = ipsec_mb_seal,
 	.open = ipsec_mb_open,
 };

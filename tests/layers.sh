@@ -79,6 +79,7 @@ try() { # FOLDER LINE
 try crypto '#include "core/peer.h"'
 try dataplane/include '#include "core/hub.h"'
 try dataplane/core '#include "io/udp.h"'
+try dataplane/core '#include "wghub_device.h"'
 try dataplane/core '# include	"control/log.h"'
 try crypto '#include <sys/socket.h>'
 try dataplane/core '#include <sys/socket.h>'

@@ -21,6 +21,8 @@ static const struct option long_options[] = {
 	{"deliver", required_argument, NULL, HUB_OPT_DELIVER},
 	{"no-offload", optional_argument, NULL, HUB_OPT_NO_OFFLOAD},
 	{"aead", required_argument, NULL, HUB_OPT_AEAD},
+	{"user", required_argument, NULL, HUB_OPT_USER},
+	{"no-sandbox", no_argument, NULL, HUB_OPT_NO_SANDBOX},
 	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
@@ -124,6 +126,12 @@ const char *hub_options_take(struct hub_options *o, int option, const char *valu
 		return take_no_offload(o, value);
 	case HUB_OPT_AEAD:
 		return take_aead(o, value);
+	case HUB_OPT_USER:
+		o->daemon.user = value;
+		return *value ? NULL : "it is empty";
+	case HUB_OPT_NO_SANDBOX:
+		o->daemon.no_sandbox = true;
+		return NULL;
 	default:
 		return take_dir(o, value);
 	}

@@ -25,6 +25,8 @@ enum hub_option {
 	HUB_OPT_DELIVER,
 	HUB_OPT_NO_OFFLOAD,
 	HUB_OPT_AEAD,
+	HUB_OPT_USER,
+	HUB_OPT_NO_SANDBOX,
 	HUB_OPT_DIR,
 	N_HUB_OPTIONS,
 };
@@ -63,6 +65,10 @@ MUST_CHECK int hub_options_read(struct hub_options *options, const struct comman
 	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
 	"looks;\n"                                                                                 \
 	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \
+	"  --user NAME            whom to become instead of root once all is open (wghub; where "  \
+	"there is\n"                                                                               \
+	"                         none: nobody)\n"                                                 \
+	"  --no-sandbox           stay root, without limits on files and system calls\n"           \
 	"\n"                                                                                       \
 	"Environment: LOG_LEVEL silent, error, warn, info, verbose or debug (info with -f, else "  \
 	"warn); in\n"                                                                              \

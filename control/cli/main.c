@@ -1,7 +1,7 @@
 /* main.c - the program wghub: the table of its subcommands, help and version. A first word that is
  * no subcommand is the name of an interface, because scripts made for wireguard-go start it that
  * way; words that begin with options of factory-wireguard.py mean that program. */
-#include "control/cli/cli.h"
+#include "control/cli/factory_options.h"
 
 #include "control/text.h"
 #include "control/uapi_socket.h"
@@ -15,8 +15,9 @@
 #include <sys/resource.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_daemon, &command_sync, &command_genkey, &command_genpsk, &command_pubkey, &command_bench,
-	NULL};
+	&command_daemon, &command_sync, &command_enable, &command_enable_run,
+	&command_update_endpoint, &command_login, &command_server, &command_genkey, &command_genpsk,
+	&command_pubkey, &command_bench, NULL};
 
 static const char introduction[] =
 	"wghub - a WireGuard hub in user space: no kernel module, no ip_forward, no iptables.\n"
@@ -26,8 +27,8 @@ static const char introduction[] =
 	"  wghub [-f] [OPTIONS] NAME start an empty hub, to be configured with wg(8), as a drop-in "
 	"for\n"
 	"                            wireguard-go; see wghub help run\n"
-	"  wghub --factory F (--apitoken T | --oauthcreds FILE) --privatekey K daemon\n"
-	"                            a FoundriesFactory's hub; see wghub help daemon\n"
+	"  wghub --factory F (--apitoken T | --oauthcreds FILE) --privatekey K enable|daemon|...\n"
+	"                            a FoundriesFactory's hub; see wghub help enable\n"
 	"  wghub --version\n"
 	"\n"
 	"Commands:\n";
@@ -120,7 +121,7 @@ static int print_introduction(FILE *out)
 {
 	fputs(introduction, out);
 	for (unsigned i = 0; commands[i]; i++)
-		fprintf(out, "  %-9s%s\n", commands[i]->name, commands[i]->summary);
+		fprintf(out, "  %-16s%s\n", commands[i]->name, commands[i]->summary);
 	fputs(conclusion, out);
 	return 0;
 }
@@ -231,8 +232,12 @@ int main(int argc, char **argv)
 		say_error("there is no command %s; did you mean %s?", shown,
 			meant_command(argv[1])->name);
 		return EXIT_USAGE;
+	} else if (is_factory_command_line(argc, argv)) {
+		command = factory_command_find(argc, argv);
+		if (!command)
+			command = &command_daemon; /* which says what is missing */
 	} else {
-		command = is_factory_command_line(argc, argv) ? &command_daemon : &command_run;
+		command = &command_run;
 	}
 	if (wants_help(argc, argv)) {
 		printf("%s\n\n%s", command->summary, command->help);

@@ -48,10 +48,10 @@ static void print_list(
 /* What the hub calls by a word, in a sentence. */
 static const char *drop_text(const char *name, size_t n)
 {
-	for (unsigned i = 0; i < wgh_n_drop_reasons; i++) {
-		if (strlen(wgh_drop_reasons[i].name) == n &&
-			!memcmp(wgh_drop_reasons[i].name, name, n))
-			return wgh_drop_reasons[i].text;
+	for (unsigned i = 0; i < wgh_n_drop_reasons(); i++) {
+		if (strlen(wgh_drop_reason(i)->name) == n &&
+			!memcmp(wgh_drop_reason(i)->name, name, n))
+			return wgh_drop_reason(i)->text;
 	}
 	return NULL;
 }

@@ -1,15 +1,19 @@
 /* decide.c - where an inner packet goes. The questions stand in this order: is it a packet, may its
- * source be the sender's, would a router forward it, who owns its destination (route.h), may these
- * two talk (policy.h), and must the receiver see the hub's address (admit.h, nat.h). Then a
- * router's own: time to live and size.
+ * source be the sender's, is it for the hub itself, would a router forward it, who owns its
+ * destination.
  */
 #include "core/worker.h"
 
 #include "core/admit.h"
-#include "core/reach.h"
-#include "core/tcp.h"
+#include "core/icmp.h"
 
 #include <string.h>
+
+/* Errors of the hub: at most ten a second for each peer in bursts of ten, and a thousand a second
+ * in all. */
+#define ICMP_PEER_INTERVAL_NS (100 * NS_PER_MS)
+#define ICMP_TOTAL_INTERVAL_NS (1 * NS_PER_MS)
+#define ICMP_BURST 10
 
 static uint8_t *inner(const struct packet *p)
 {
@@ -25,15 +29,55 @@ static void drop_packet(struct worker *w, struct packet *p, struct peer *peer, e
 		worker_drop(w, reason, 1);
 }
 
-/* Of a packet that comes from a peer, or from the host (NULL). */
-static void drop_and_say(struct worker *w, struct packet *p, struct peer *sender,
-	const struct ip_info *info, enum drop reason, enum icmp_error error)
+/* ---- what the hub says itself ---- */
+
+/* One more event now? Keeps the time at which the allowance is used up: full bursts, then one an
+ * interval. */
+static bool allowed(uint64_t used_until_ns, uint64_t interval_ns, uint64_t now_ns, uint64_t *next)
 {
-	drop_packet(w, p, sender, reason);
-	answer_error(w, sender, p, info, error);
+	uint64_t from_ns = used_until_ns > now_ns ? used_until_ns : now_ns;
+
+	*next = from_ns + interval_ns;
+	return from_ns - now_ns <= ICMP_BURST * interval_ns;
 }
 
-/* ---- the last steps ---- */
+static bool icmp_allowed(struct worker *w, struct peer *peer)
+{
+	uint64_t total_ns, peer_ns;
+
+	if (w->n_own >= WORKER_OWN_PACKETS ||
+		!allowed(w->icmp_allowed_ns, ICMP_TOTAL_INTERVAL_NS, w->now_ns, &total_ns) ||
+		!allowed(relaxed_get(&peer->icmp_allowed_ns), ICMP_PEER_INTERVAL_NS, w->now_ns,
+			&peer_ns))
+		return false;
+	w->icmp_allowed_ns = total_ns;
+	relaxed_set(&peer->icmp_allowed_ns, peer_ns);
+	return true;
+}
+
+/* Tells the sender why its packet was dropped, as a router owes it. */
+static void answer(struct worker *w, struct peer *sender, const struct packet *p,
+	const struct ip_info *info, enum icmp_error error)
+{
+	const struct wgh_addr *self =
+		info->src.family == WGH_IPV4 ? &w->view->self4 : &w->view->self6;
+	struct packet *own;
+	uint8_t *buffer;
+
+	if (self->family == WGH_UNSPEC || !icmp_may_answer(inner(p), info) ||
+		!icmp_allowed(w, sender))
+		return;
+	buffer = w->own_buffers[w->n_own++];
+	own = &w->packets[w->n_packets];
+	*own = (struct packet){.data = buffer};
+	own->len_bytes =
+		icmp_error_write(inner(own), error, w->view->mtu_bytes, self, inner(p), info);
+	own->room_bytes = own->len_bytes + 15;
+	owner_add(&w->stats.n_own, 1);
+	tx_add(w, sender, w->n_packets++);
+}
+
+/* ---- from peers ---- */
 
 /* What the outer header copies (RFC 6040). */
 static uint8_t inner_ecn(const struct packet *p)
@@ -41,35 +85,35 @@ static uint8_t inner_ecn(const struct packet *p)
 	return (inner(p)[0] >> 4 == 4 ? inner(p)[1] : inner(p)[1] >> 4) & 3;
 }
 
-/* As its receiver must see it. False: it was dropped. */
-static bool rewrite(struct worker *w, struct packet *p, struct peer *sender,
-	const struct ip_info *info, const struct admission *a)
+static void to_tun(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
 {
-	enum drop verdict = a ? admit_rewrite(inner(p), info, a) : DROP_NONE;
+	w->packets[idx].len_bytes = info->len_bytes;
+	pass(w, idx, sender, NULL);
+}
 
-	if (!verdict)
+/* The policy's question. The host has no counter of its own. */
+static bool may_pass(struct worker *w, struct packet *p, struct peer *from, struct peer *to,
+	const struct ip_info *info)
+{
+	if (admit_plain(w->view->policy, reach_of(from), reach_of(to)) ||
+		admit_start(w->view->policy, from, to, inner(p), info))
 		return true;
-	drop_packet(w, p, sender, verdict);
+	drop_packet(w, p, from ? from : to, DROP_POLICY);
+	if (from)
+		answer(w, from, p, info, ICMP_ADMIN_PROHIBITED);
 	return false;
 }
 
-static void to_tun(struct worker *w, struct packet *p, const struct ip_info *info)
-{
-	w->tun_packets[w->out.n_to_tun++] =
-		(struct wgh_packet){.data = inner(p), .len_bytes = info->len_bytes};
-	owner_add(&w->stats.n_to_tun, 1);
-}
-
-/* For the host. Without a TUN the hub is one that answers ping and nothing else. */
-static void to_host(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info,
-	const struct admission *a)
+/* For one of the hub's own addresses. Without a TUN the hub is a host that answers ping and nothing
+ * else. */
+static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
 {
 	struct packet *p = &w->packets[idx];
 
-	if (!rewrite(w, p, sender, info, a))
+	if (!may_pass(w, p, sender, NULL, info))
 		return;
 	if (w->view->has_tun) {
-		to_tun(w, p, info);
+		to_tun(w, idx, sender, info);
 		return;
 	}
 	if (icmp_echo_reply(inner(p), info)) {
@@ -81,34 +125,14 @@ static void to_host(struct worker *w, uint32_t idx, struct peer *sender, const s
 	drop_packet(w, p, sender, DROP_NO_HOST);
 	if (info->proto == IP_PROTO_ICMP || info->proto == IP_PROTO_ICMPV6)
 		return; /* other ICMP is discarded silently: RFC 1122 3.2.2 */
-	answer_error(w, sender, p, info,
+	answer(w, sender, p, info,
 		info->proto == IP_PROTO_UDP || info->proto == IP_PROTO_TCP
 			? ICMP_PORT_UNREACHABLE
 			: ICMP_PROTOCOL_UNREACHABLE);
 }
 
-/* Both from peers and from the host: what a tunnel needs. False: it was dropped. */
-static bool to_tunnel(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
-	const struct ip_info *info, const struct admission *a)
-{
-	struct packet *p = &w->packets[idx];
-
-	if (!relaxed_get(&owner->has_endpoint)) {
-		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
-		answer_error(w, sender, p, info, ICMP_NO_ROUTE);
-		return false;
-	}
-	if (relaxed_get(&owner->silent)) /* it waits, as long as there is hope */
-		answer_error(w, sender, p, info, ICMP_NO_ROUTE);
-	if (!rewrite(w, p, sender, info, a))
-		return false;
-	if (w->view->policy->said.clamp_mss && info->proto == IP_PROTO_TCP)
-		tcp_clamp_mss(inner(p), info, w->view->mtu_bytes);
-	return true;
-}
-
 static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
-	const struct ip_info *info, const struct admission *a)
+	const struct ip_info *info)
 {
 	struct packet *p = &w->packets[idx];
 
@@ -116,79 +140,27 @@ static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct 
 		drop_packet(w, p, sender, DROP_HAIRPIN);
 		return;
 	}
+	if (!may_pass(w, p, sender, owner, info))
+		return;
 	if (info->ttl <= 1) {
-		drop_and_say(w, p, sender, info, DROP_TTL, ICMP_TIME_EXCEEDED);
+		drop_packet(w, p, sender, DROP_TTL);
+		answer(w, sender, p, info, ICMP_TIME_EXCEEDED);
 		return;
 	}
 	if (info->len_bytes > w->view->mtu_bytes && info->dont_fragment) {
-		drop_and_say(w, p, sender, info, DROP_TOO_BIG, ICMP_TOO_BIG);
+		drop_packet(w, p, sender, DROP_TOO_BIG);
+		answer(w, sender, p, info, ICMP_TOO_BIG);
 		return;
 	}
-	if (!to_tunnel(w, idx, sender, owner, info, a))
+	if (!relaxed_get(&owner->has_endpoint)) {
+		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
+		answer(w, sender, p, info, ICMP_NO_ROUTE);
 		return;
+	}
 	ip_decrement_ttl(inner(p));
 	p->len_bytes = info->len_bytes;
 	p->ecn = inner_ecn(p);
-	owner_add(&w->stats.n_forwarded, 1);
-	tx_add(w, owner, idx);
-}
-
-/* ---- policy and translation ---- */
-
-/* The host has no counter of its own: the peer that it did not get through to has it. */
-static void refuse(struct worker *w, struct packet *p, struct peer *from, struct peer *to,
-	const struct ip_info *info, enum drop verdict, enum refusal refusal)
-{
-	drop_packet(w, p, from ? from : to, verdict);
-	switch (refusal) {
-	case REFUSE_SILENTLY:
-		break;
-	case REFUSE_BY_POLICY:
-		answer_error(w, from, p, info, ICMP_ADMIN_PROHIBITED);
-		break;
-	case REFUSE_PROTOCOL:
-		answer_error(w, from, p, info, ICMP_PROTOCOL_UNREACHABLE);
-		break;
-	case REFUSE_BY_RESET:
-		answer_reset(w, from, p, info);
-		break;
-	}
-}
-
-/* The route says who owns the destination; who gets the packet, and how, is asked here. */
-static void pass(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
-	const struct ip_info *info)
-{
-	struct packet *p = &w->packets[idx];
-	struct admission a = {.to = owner}, *changed = NULL;
-	enum drop verdict;
-
-	if (!admit_plain(w->view->policy, reach_of(w->view, sender), reach_of(w->view, owner))) {
-		verdict = admit(w, sender, owner, inner(p), info, &a);
-		if (verdict) {
-			refuse(w, p, sender, owner, info, verdict, a.refusal);
-			return;
-		}
-		changed = &a;
-	}
-	if (a.to)
-		to_peer(w, idx, sender, a.to, info, changed);
-	else
-		to_host(w, idx, sender, info, changed);
-}
-
-/* ---- from peers ---- */
-
-/* To an address that probes come from: an answer ends here, and nothing else may go there. */
-static void to_probe(
-	struct worker *w, struct packet *p, struct peer *sender, const struct ip_info *info)
-{
-	if (reach_is_answer(w->hub, inner(p), info)) {
-		p->verdict = VERDICT_ENDED;
-		owner_add(&w->stats.n_answers, 1);
-		return;
-	}
-	drop_packet(w, p, sender, DROP_NO_ROUTE);
+	pass(w, idx, sender, owner);
 }
 
 static void decide_from_peer(struct worker *w, uint32_t idx)
@@ -220,20 +192,20 @@ static void decide_from_peer(struct worker *w, uint32_t idx)
 		return;
 	}
 	owner = route_lookup(w->view->routes, &info.dst);
-	if (owner != ROUTE_SELF && reach_may_learn(sender, info.dst.family))
-		reach_learn(w, sender, info.dst.family);
 	if (route_is_peer(owner)) {
-		pass(w, idx, sender, owner, &info);
+		to_peer(w, idx, sender, owner, &info);
 	} else if (owner == ROUTE_SELF) {
-		pass(w, idx, sender, NULL, &info);
+		to_self(w, idx, sender, &info);
 	} else if (owner == ROUTE_BROADCAST) {
 		drop_packet(w, p, sender, DROP_BROADCAST);
 	} else if (owner == ROUTE_PROBE) {
-		to_probe(w, p, sender, &info);
+		drop_packet(w, p, sender, DROP_NO_ROUTE);
 	} else if (w->view->deliver_unowned && w->view->has_tun) {
-		pass(w, idx, sender, NULL, &info);
+		if (may_pass(w, p, sender, NULL, &info))
+			to_tun(w, idx, sender, &info);
 	} else {
-		drop_and_say(w, p, sender, &info, DROP_NO_ROUTE, ICMP_NO_ROUTE);
+		drop_packet(w, p, sender, DROP_NO_ROUTE);
+		answer(w, sender, p, &info, ICMP_NO_ROUTE);
 	}
 }
 
@@ -251,6 +223,7 @@ void stage_decide_udp(struct worker *w, uint32_t first)
 		else
 			owner_add(&w->stats.n_keepalives, 1);
 	}
+	pass_asked(w);
 }
 
 /* ---- from the hub's own host ---- */
@@ -275,7 +248,6 @@ static bool is_own_outer(const struct worker *w, const struct packet *p, const s
 static void decide_from_host(struct worker *w, uint32_t idx)
 {
 	struct packet *p = &w->packets[idx];
-	struct admission a, *changed = NULL;
 	struct ip_info info;
 	struct peer *owner;
 	enum drop verdict = ip_parse(&info, inner(p), p->len_bytes);
@@ -287,8 +259,6 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 	owner = route_lookup(w->view->routes, &info.dst);
 	if (!route_is_peer(owner)) {
 		drop_packet(w, p, NULL, DROP_NO_ROUTE);
-		if (!owner)
-			answer_error(w, NULL, p, &info, ICMP_NO_ROUTE);
 		return;
 	}
 	if (is_own_outer(w, p, &info, owner)) {
@@ -297,23 +267,20 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 			worker_tell(w, EVENT_ROUTING_LOOP, owner, 0, NULL, 0)); /* only a report */
 		return;
 	}
-	if (!admit_plain(w->view->policy, reach_of(w->view, NULL), reach_of(w->view, owner))) {
-		verdict = admit(w, NULL, owner, inner(p), &info, &a);
-		if (verdict) {
-			refuse(w, p, NULL, owner, &info, verdict, a.refusal);
-			return;
-		}
-		changed = &a;
+	if (!relaxed_get(&owner->has_endpoint)) {
+		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
+		return;
 	}
-	if (!to_tunnel(w, idx, NULL, owner, &info, changed))
+	if (!may_pass(w, p, NULL, owner, &info))
 		return;
 	p->len_bytes = info.len_bytes;
 	p->ecn = info.ecn;
-	tx_add(w, owner, idx);
+	pass(w, idx, NULL, owner);
 }
 
 void stage_decide_tun(struct worker *w, uint32_t first)
 {
 	for (uint32_t i = first, end = w->n_packets; i < end; i++)
 		decide_from_host(w, i);
+	pass_asked(w);
 }

@@ -3,10 +3,18 @@
 
 #include "wghub.h"
 
-const struct wgh_drop_reason wgh_drop_reasons[] = {[DROP_NONE] = {"none", "not dropped"},
+static const struct wgh_drop_reason reasons[] = {[DROP_NONE] = {"none", "not dropped"},
 #define X(id, name, text) [id] = {name, text},
 	DROP_REASONS(X)
 #undef X
 };
 
-const unsigned wgh_n_drop_reasons = DROP_N;
+unsigned wgh_n_drop_reasons(void)
+{
+	return DROP_N;
+}
+
+const struct wgh_drop_reason *wgh_drop_reason(unsigned number)
+{
+	return number < DROP_N ? &reasons[number] : NULL;
+}

@@ -23,6 +23,7 @@
 	X(DROP_UNKNOWN_PEER, "unknown_peer", "initiation of a key that is no peer")                \
 	X(DROP_OLD_TIMESTAMP, "old_timestamp", "initiation with a replayed timestamp")             \
 	X(DROP_FLOOD, "flood", "initiation too soon after the last one")                           \
+	X(DROP_NO_MEMORY, "no_memory", "the memory budget allows no more sessions")                \
 	X(DROP_STRAY_RESPONSE, "stray_response", "response that nobody waits for")                 \
 	X(DROP_COOKIE, "cookie", "cookie reply that cannot be opened")                             \
 	X(DROP_REPLY_ADDRESS, "reply_address", "source address that must not be answered")         \
@@ -42,6 +43,7 @@
 	X(DROP_TOO_BIG, "too_big", "larger than the MTU and not to be fragmented")                 \
 	X(DROP_NO_HOST, "no_host", "for the hub itself, which has no TUN and offers only ping")    \
 	X(DROP_POLICY, "policy", "the policy does not let its sender start this")                  \
+	X(DROP_FILTER, "filter", "refused by the program's own filter")                            \
 	X(DROP_ROUTING_LOOP, "routing_loop", "our own outer packet came back through the TUN")     \
 	/* flows, translation */                                                                   \
 	X(DROP_NO_FLOW, "no_flow", "belongs to no flow and may not begin one")                     \

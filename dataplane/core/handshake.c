@@ -4,7 +4,6 @@
 
 #include "core/ip.h"
 #include "core/keys.h"
-#include "core/reach.h"
 #include "core/worker.h"
 
 #include <string.h>
@@ -22,12 +21,6 @@
 static void random_bytes(struct hub *hub, void *out, size_t len_bytes)
 {
 	hub->options.random(hub->options.arg, out, len_bytes);
-}
-
-static void send_message(struct hub *hub, const struct wgh_endpoint *to, const void *msg,
-	uint32_t len_bytes, uint8_t tos)
-{
-	hub->options.send(hub->options.arg, to, msg, len_bytes, tos);
 }
 
 /* The DH of the static keys, computed when first needed. */
@@ -110,10 +103,8 @@ static void send_initiation(struct hub *hub, struct peer *peer, uint64_t now_ns,
 
 	handshake->n_sent++;
 	handshake->retry_at_ns = now_ns + REKEY_TIMEOUT_NS + jitter(hub);
-	if (handshake->n_sent > 1) {
+	if (handshake->n_sent > 1)
 		peer_endpoint_forget_source(peer);
-		relaxed_set(&peer->silent, true);
-	}
 	to = peer_endpoint(peer);
 	if (to.family == WGH_UNSPEC || !static_static(hub, peer))
 		return;
@@ -136,7 +127,7 @@ static void send_initiation(struct hub *hub, struct peer *peer, uint64_t now_ns,
 	le32_put(msg.sender, index);
 	cookie_jar_sign(&peer->cookie, &peer->public_key, (uint8_t *)&msg, sizeof msg, now_ns);
 	peer->last_handshake_sent_ns = now_ns;
-	send_message(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
+	hub_transmit(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
 	relaxed_add(&peer->tx_bytes, sizeof msg);
 	timers_packet_sent(peer, false, now_ns);
 out:
@@ -166,9 +157,10 @@ void handshake_want(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_t
 
 /* ---- their initiations ---- */
 
-static void send_response(struct hub *hub, struct peer *peer, struct noise_state *noise,
+static enum drop send_response(struct hub *hub, struct peer *peer, struct noise_state *noise,
 	uint32_t remote_index, uint64_t now_ns)
 {
+	enum drop verdict = DROP_HANDSHAKE;
 	struct wire_response msg = {0};
 	struct wgh_endpoint to = peer_endpoint(peer);
 	struct {
@@ -178,19 +170,23 @@ static void send_response(struct hub *hub, struct peer *peer, struct noise_state
 	uint32_t index = keys_new_index(hub);
 
 	random_bytes(hub, s.random, sizeof s.random);
-	if (!noise_response_create(noise, &msg, &s.keys, &peer->public_key, &peer->psk, s.random) ||
-		keys_add_next(hub, peer, &s.keys, index, remote_index, now_ns))
+	if (!noise_response_create(noise, &msg, &s.keys, &peer->public_key, &peer->psk, s.random))
 		goto out;
+	verdict = DROP_NO_MEMORY;
+	if (keys_add_next(hub, peer, &s.keys, index, remote_index, now_ns))
+		goto out;
+	verdict = DROP_NONE;
 	le32_put(msg.type, WIRE_RESPONSE);
 	le32_put(msg.sender, index);
 	le32_put(msg.receiver, remote_index);
 	cookie_jar_sign(&peer->cookie, &peer->public_key, (uint8_t *)&msg, sizeof msg, now_ns);
 	peer->last_handshake_sent_ns = now_ns;
-	send_message(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
+	hub_transmit(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
 	relaxed_add(&peer->tx_bytes, sizeof msg);
 	timers_packet_sent(peer, false, now_ns);
 out:
 	secret_wipe(&s, sizeof s);
+	return verdict;
 }
 
 static void report_replay(struct hub *hub, struct peer *peer, uint64_t now_ns)
@@ -264,11 +260,12 @@ static enum drop receive_initiation(
 		peer_drop(peer, verdict, 1);
 		goto out;
 	}
-	verdict = DROP_NONE;
 	memcpy(peer->last_timestamp, timestamp, sizeof timestamp);
 	peer->last_initiation_ns = now_ns;
 	message_authenticated(hub, peer, in, now_ns);
-	send_response(hub, peer, &noise, le32_get(msg->sender), now_ns);
+	verdict = send_response(hub, peer, &noise, le32_get(msg->sender), now_ns);
+	if (verdict)
+		peer_drop(peer, verdict, 1);
 out:
 	secret_wipe(&noise, sizeof noise);
 	return verdict;
@@ -296,10 +293,13 @@ static enum drop receive_response(
 		goto out;
 	}
 	message_authenticated(hub, peer, in, now_ns);
-	if (!keys_add_current(hub, peer, &s.keys, le32_get(msg->sender), now_ns, wall_ns)) {
-		handshake_drop(hub, peer);
-		hub_arm(hub, peer);
+	if (keys_add_current(hub, peer, &s.keys, le32_get(msg->sender), now_ns, wall_ns)) {
+		peer_drop(peer, DROP_NO_MEMORY, 1);
+		verdict = DROP_NO_MEMORY;
+		goto out;
 	}
+	handshake_drop(hub, peer);
+	hub_arm(hub, peer);
 out:
 	secret_wipe(&s, sizeof s);
 	return verdict;
@@ -355,7 +355,7 @@ static void send_cookie_reply(struct hub *hub, const struct worker_handshake *in
 	/* Both messages carry the sender's index behind the type. */
 	cookie_reply_write(hub->checker, &reply, le32_get(in->message + 4), in->message,
 		in->len_bytes, &in->from, fresh_nonce(hub));
-	send_message(hub, &in->from, &reply, sizeof reply, 0);
+	hub_transmit(hub, &in->from, &reply, sizeof reply, 0);
 }
 
 /* Under load only those pass who proved their address and do not ask too often. */
@@ -486,7 +486,5 @@ void handshake_timer(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_
 		persistent_keepalive_due(hub, peer, now_ns, wall_ns);
 	if (due(peer, TIMER_WIPE, now_ns))
 		wipe_due(hub, peer, now_ns);
-	if (due(peer, TIMER_PROBE, now_ns))
-		reach_due(hub, peer, now_ns);
 	hub_arm(hub, peer);
 }

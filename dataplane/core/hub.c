@@ -3,15 +3,12 @@
  */
 #include "core/hub.h"
 
-#include "core/flows.h"
 #include "core/handshake.h"
 #include "core/keys.h"
-#include "core/reach.h"
 #include "core/worker.h"
 #include "crypto/aead.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Handshakes worked on in one hub_run(), so that configuration never waits long: each may cost 100
@@ -19,19 +16,18 @@
 #define HANDSHAKES_PER_RUN 16
 #define LOOP_REPORT_NS (60 * NS_PER_S)
 
-static void view_free(struct hub_view *view)
+void hub_view_free(struct hub_view *view)
 {
 	if (!view)
 		return;
 	route_table_free(view->routes);
-	free(view->forwards);
-	free(view);
+	mem_free(view);
 }
 
 static void view_retired_free(struct retired *item, void *hub)
 {
 	(void)hub;
-	view_free((struct hub_view *)item); /* retired is the first member */
+	hub_view_free((struct hub_view *)item); /* retired is the first member */
 }
 
 /* ---- publishing ---- */
@@ -96,21 +92,16 @@ static struct wgh_addr first_address(const struct hub *hub, uint8_t family)
 struct hub_view *hub_view_new(
 	const struct hub *hub, const struct route_set *routes, const struct policy *policy)
 {
-	struct hub_view *view = calloc(1, sizeof *view);
+	struct hub_view *view = mem_new(hub->options.budget, 1, sizeof *view);
 	struct route_set *all = route_set_copy(routes);
 
 	if (!view || !all || overlay_addresses(hub, &policy->said, all))
 		goto fail;
 	view->routes = route_table_new(all);
-	view->forwards = calloc(policy->said.n_forwards + 1, sizeof *view->forwards);
-	if (!view->routes || !view->forwards)
+	if (!view->routes)
 		goto fail;
 	route_set_free(all);
 	view->policy = policy;
-	view->flows = hub->flows;
-	view->fragments = hub->fragments;
-	/* With forwards, what is for the host needs a closer look. */
-	view->host_reach = WGH_GROUP_HOST | (policy->said.n_forwards ? REACH_NAMED : 0);
 	view->self4 = first_address(hub, WGH_IPV4);
 	view->self6 = first_address(hub, WGH_IPV6);
 	view->mtu_bytes = hub->options.mtu_bytes;
@@ -120,29 +111,8 @@ struct hub_view *hub_view_new(
 	return view;
 fail:
 	route_set_free(all);
-	view_free(view);
+	mem_free(view);
 	return NULL;
-}
-
-void hub_view_resolve(const struct hub *hub, struct hub_view *view)
-{
-	for (size_t i = 0; i < view->policy->said.n_forwards; i++) {
-		const struct wgh_forward *said = &view->policy->said.forwards[i];
-		struct view_forward *forward = &view->forwards[i];
-		struct x25519_public key;
-		struct wgh_prefix prefix;
-		size_t cursor = 0;
-
-		memcpy(key.bytes, said->to.bytes, sizeof key.bytes);
-		*forward = (struct view_forward){
-			.to = peer_find(&hub->peers, &key), .port = said->to_port};
-		while (forward->to && route_next_of(hub->routes, forward->to, &cursor, &prefix)) {
-			const bool v6 = prefix.addr.family == WGH_IPV6;
-
-			if (!forward->addr[v6].family && prefix.bits == (v6 ? 128 : 32))
-				forward->addr[v6] = prefix.addr;
-		}
-	}
 }
 
 void hub_publish(struct hub *hub, struct hub_view *view)
@@ -161,7 +131,6 @@ static int republish(struct hub *hub)
 
 	if (!view)
 		return -ENOMEM;
-	hub_view_resolve(hub, view);
 	hub_publish(hub, view);
 	return 0;
 }
@@ -200,7 +169,7 @@ int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_
 		if (ip_prefix_check(&addresses[i]))
 			return -EINVAL;
 	if (n) {
-		copy = malloc(n * sizeof *copy);
+		copy = mem_new(hub->options.budget, n, sizeof *copy);
 		if (!copy)
 			return -ENOMEM;
 		memcpy(copy, addresses, n * sizeof *copy);
@@ -213,37 +182,43 @@ int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_
 		hub->n_addresses = n_before;
 		before = copy;
 	}
-	free(before);
+	mem_free(before);
 	return err;
 }
 
 /* ---- life ---- */
 
-/* The policy of a hub that was told nothing, and what it needs. */
-static int default_policy(struct hub *hub)
+static int default_policy(struct policy **policy, struct mem_budget *budget)
 {
 	struct wgh_policy defaults;
-	struct flows_swap *flows;
-	uint64_t seed[2];
-	int err;
 
 	wgh_policy_defaults(&defaults);
-	err = policy_new(&hub->policy, &defaults, NULL);
-	if (!err)
-		err = flows_swap_new(hub, &defaults, &flows);
-	if (err)
-		return err;
-	flows_set_bounds(hub, flows, 0);
-	hub->options.random(hub->options.arg, seed, sizeof seed);
-	hub->options.random(hub->options.arg, &hub->probe_id, sizeof hub->probe_id);
-	hub->fragments = fragment_table_new(seed);
-	relaxed_set(&hub->flow_sweep_ns, TIME_NEVER);
-	return hub->fragments ? 0 : -ENOMEM;
+	return policy_new(policy, &defaults, budget, NULL);
+}
+
+int hub_aead_new(struct hub *hub, struct aead **out)
+{
+	int err = aead_new(out, hub->options.aead);
+
+	if (!err && !mem_charge(hub->options.budget, aead_bytes(*out))) {
+		aead_free(*out);
+		*out = NULL;
+		return -ENOMEM;
+	}
+	return err;
+}
+
+void hub_aead_free(struct hub *hub, struct aead *aead)
+{
+	if (aead)
+		mem_release(hub->options.budget, aead_bytes(aead));
+	aead_free(aead);
 }
 
 int hub_new(struct hub **out, const struct hub_options *options)
 {
-	struct hub *hub = calloc(1, sizeof *hub);
+	struct mem_budget *budget = options->budget;
+	struct hub *hub = mem_new(budget, 1, sizeof *hub);
 	uint8_t key[16];
 	uint64_t seed;
 	int err = -ENOMEM;
@@ -253,27 +228,28 @@ int hub_new(struct hub **out, const struct hub_options *options)
 	hub->options = *options;
 	if (!hub->options.mtu_bytes)
 		hub->options.mtu_bytes = DEFAULT_MTU_BYTES;
-	slab_init(&hub->keypairs, sizeof(struct keypair));
-	slab_init(&hub->handshakes, sizeof(struct handshake));
+	slab_init(&hub->keypairs, sizeof(struct keypair), budget);
+	slab_init(&hub->handshakes, sizeof(struct handshake), budget);
+	hub->timers.budget = budget;
 	options->random(options->arg, key, sizeof key);
-	if (peer_table_init(&hub->peers, key) || session_init(&hub->sessions))
+	if (peer_table_init(&hub->peers, key, budget) || session_init(&hub->sessions, budget))
 		goto fail;
-	hub->identity = secret_alloc(sizeof *hub->identity);
-	hub->checker = secret_alloc(sizeof *hub->checker);
+	hub->identity = mem_secret_new(budget, sizeof *hub->identity);
+	hub->checker = mem_secret_new(budget, sizeof *hub->checker);
 	options->random(options->arg, key, sizeof key);
-	hub->ratelimit = ratelimit_new(key);
+	hub->ratelimit = ratelimit_new(key, budget);
 	options->random(options->arg, &seed, sizeof seed);
-	hub->routes = route_set_new(seed);
-	hub->workers = calloc(options->n_workers, sizeof *hub->workers);
+	hub->routes = route_set_new(seed, budget);
+	hub->workers = mem_new(budget, options->n_workers, sizeof *hub->workers);
 	if (!hub->identity || !hub->checker || !hub->ratelimit || !hub->routes || !hub->workers)
 		goto fail;
-	err = default_policy(hub);
+	err = default_policy(&hub->policy, budget);
 	if (!err)
 		err = republish(hub);
 	if (!err)
-		err = aead_new(&hub->aead, options->aead);
+		err = hub_aead_new(hub, &hub->aead);
 	for (unsigned i = 0; i < options->n_workers && !err; i++)
-		err = worker_new(&hub->workers[i], hub, options->aead);
+		err = worker_new(&hub->workers[i], hub);
 	if (err)
 		goto fail;
 	*out = hub;
@@ -293,12 +269,10 @@ void hub_free(struct hub *hub)
 	hub_free_retired(hub, hub_take_retired(hub));
 	for (unsigned i = 0; hub->workers && i < hub->options.n_workers; i++)
 		worker_free(hub->workers[i]);
-	free(hub->workers);
-	aead_free(hub->aead);
-	view_free(relaxed_get(&hub->view));
+	mem_free(hub->workers);
+	hub_aead_free(hub, hub->aead);
+	hub_view_free(relaxed_get(&hub->view));
 	policy_free(hub->policy);
-	flow_table_free(hub->flows);
-	fragment_table_free(hub->fragments);
 	route_set_free(hub->routes);
 	ratelimit_free(hub->ratelimit);
 	timer_heap_fini(&hub->timers);
@@ -306,11 +280,11 @@ void hub_free(struct hub *hub)
 	peer_table_fini(&hub->peers);
 	slab_fini(&hub->keypairs);
 	slab_fini(&hub->handshakes);
-	secret_free(hub->identity, sizeof *hub->identity);
-	secret_free(hub->checker, sizeof *hub->checker);
-	free(hub->addresses);
+	mem_secret_free(hub->options.budget, hub->identity, sizeof *hub->identity);
+	mem_secret_free(hub->options.budget, hub->checker, sizeof *hub->checker);
+	mem_free(hub->addresses);
 	secret_wipe(hub, sizeof *hub);
-	free(hub);
+	mem_free(hub);
 }
 
 /* ---- grace ---- */
@@ -418,15 +392,6 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 {
 	struct peer *peer = peer_at(&hub->peers, record->peer_slot, record->peer_serial);
 
-	if (record->kind == EVENT_SWEEP) {
-		relaxed_set(&hub->flow_sweep_ns,
-			time_earlier(relaxed_get(&hub->flow_sweep_ns), now_ns));
-		return;
-	}
-	if (record->kind == EVENT_FLOW) {
-		flows_emit(hub, (const struct flow_report *)bytes, now_ns);
-		return;
-	}
 	if (!peer) { /* removed meanwhile */
 		if (record->kind == EVENT_STAGE)
 			hub_drop(hub, DROP_STAGED_EXPIRED, 1);
@@ -453,12 +418,6 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 	case EVENT_ROAMED:
 		hub_emit(hub, WGH_EVENT_ROAMED, peer, now_ns);
 		break;
-	case EVENT_WIDE:
-		reach_proved(hub, peer, now_ns);
-		break;
-	case EVENT_SWEEP:
-	case EVENT_FLOW:
-		break;
 	case EVENT_ROUTING_LOOP:
 		if (time_reached(now_ns, hub->loop_report_ns)) {
 			hub->loop_report_ns = now_ns + LOOP_REPORT_NS;
@@ -468,7 +427,13 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 	}
 }
 
-static void run_events(struct hub *hub, struct worker *w, uint64_t now_ns, int64_t wall_ns)
+static bool full(const struct hub *hub)
+{
+	return hub->options.full && hub->options.full(hub->options.arg);
+}
+
+/* True if some are left. */
+static bool run_events(struct hub *hub, struct worker *w, uint64_t now_ns, int64_t wall_ns)
 {
 	struct {
 		struct worker_record record;
@@ -476,10 +441,14 @@ static void run_events(struct hub *hub, struct worker *w, uint64_t now_ns, int64
 	} item;
 	uint32_t len_bytes;
 
-	while ((len_bytes = ring_pop(&w->events, &item, sizeof item)) != 0) {
+	while (!full(hub)) {
+		len_bytes = ring_pop(&w->events, &item, sizeof item);
+		if (!len_bytes)
+			return false;
 		len_bytes -= (uint32_t)sizeof item.record;
 		handle(hub, &item.record, item.bytes, len_bytes, now_ns, wall_ns);
 	}
+	return true;
 }
 
 static void judge_load(struct hub *hub, uint64_t now_ns)
@@ -497,7 +466,7 @@ static bool run_handshakes(struct hub *hub, struct worker *w, uint64_t now_ns, i
 {
 	struct worker_handshake msg;
 
-	for (int n = 0; n < HANDSHAKES_PER_RUN; n++) {
+	for (int n = 0; n < HANDSHAKES_PER_RUN && !full(hub); n++) {
 		if (!ring_pop(&w->handshakes, &msg, sizeof msg))
 			return false;
 		handshake_receive(hub, &msg, now_ns, wall_ns);
@@ -512,10 +481,10 @@ uint64_t hub_run(struct hub *hub, uint64_t now_ns, int64_t wall_ns)
 
 	judge_load(hub, now_ns);
 	for (unsigned i = 0; i < hub->options.n_workers; i++) {
-		run_events(hub, hub->workers[i], now_ns, wall_ns);
+		more |= run_events(hub, hub->workers[i], now_ns, wall_ns);
 		more |= run_handshakes(hub, hub->workers[i], now_ns, wall_ns);
 	}
-	while ((peer = timer_heap_due(&hub->timers, now_ns)) != NULL)
+	while (!full(hub) && (peer = timer_heap_due(&hub->timers, now_ns)) != NULL)
 		handshake_timer(hub, peer, now_ns, wall_ns);
-	return more ? now_ns : time_earlier(flows_run(hub, now_ns), timer_heap_next(&hub->timers));
+	return more ? now_ns : timer_heap_next(&hub->timers);
 }

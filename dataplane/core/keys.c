@@ -2,11 +2,9 @@
 #include "core/keys.h"
 
 #include "core/handshake.h"
-#include "core/reach.h"
 #include "crypto/aead.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A plaintext packet, with the room that makes it a message in place. */
@@ -132,7 +130,6 @@ int keys_add_current(struct hub *hub, struct peer *peer, const struct noise_keys
 		staged_send(hub, peer, now_ns);
 	else
 		IGNORE_RESULT(keys_send_keepalive(hub, peer, now_ns));
-	reach_session(hub, peer, now_ns);
 	return 0;
 }
 
@@ -152,7 +149,6 @@ void keys_confirm(
 	handshake_drop(hub, peer); /* an attempt of ours at the same time has lost */
 	hub_emit(hub, WGH_EVENT_HANDSHAKE, peer, now_ns);
 	staged_send(hub, peer, now_ns);
-	reach_session(hub, peer, now_ns);
 	hub_arm(hub, peer); /* what was just sent may stay unanswered */
 }
 
@@ -175,10 +171,9 @@ bool keys_usable(struct peer *peer, uint64_t now_ns)
 		relaxed_get(&current->send_counter) < REJECT_AFTER_MESSAGES;
 }
 
-/* Seals in place and sends: message has a header's room before and 31 bytes after the packet. data:
- * the peer is expected to answer. */
-static bool send_packet(struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes,
-	bool data, uint64_t now_ns)
+/* Seals in place and sends: message has a header's room before and 31 bytes after the packet. */
+static bool send_packet(
+	struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes, uint64_t now_ns)
 {
 	struct keypair *keypair = current_of(peer);
 	struct wire_data *header = (struct wire_data *)message;
@@ -201,9 +196,9 @@ static bool send_packet(struct hub *hub, struct peer *peer, uint8_t *message, ui
 			.counter = counter,
 			.len_bytes = padded},
 		1);
-	hub->options.send(hub->options.arg, &to, message, padded + WIRE_DATA_MIN_BYTES, 0);
+	hub_transmit(hub, &to, message, padded + WIRE_DATA_MIN_BYTES, 0);
 	relaxed_add(&peer->tx_bytes, padded + WIRE_DATA_MIN_BYTES);
-	timers_packet_sent(peer, data, now_ns);
+	timers_packet_sent(peer, len_bytes > 0, now_ns);
 	return true;
 }
 
@@ -211,13 +206,7 @@ bool keys_send_keepalive(struct hub *hub, struct peer *peer, uint64_t now_ns)
 {
 	uint8_t message[WIRE_DATA_MIN_BYTES];
 
-	return send_packet(hub, peer, message, 0, false, now_ns);
-}
-
-bool keys_send_unanswered(
-	struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes, uint64_t now_ns)
-{
-	return send_packet(hub, peer, message, len_bytes, false, now_ns);
+	return send_packet(hub, peer, message, 0, now_ns);
 }
 
 static struct staged_packet *staged_take(struct hub *hub, struct peer *peer)
@@ -235,7 +224,7 @@ static struct staged_packet *staged_take(struct hub *hub, struct peer *peer)
 static void staged_free(struct staged_packet *packet)
 {
 	secret_wipe(packet, staged_size(packet->len_bytes));
-	free(packet);
+	mem_free(packet);
 }
 
 void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32_t len_bytes)
@@ -248,7 +237,7 @@ void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32
 		peer_drop(peer, DROP_STAGED_FULL, 1);
 	}
 	if (hub->staged_bytes + staged_size(len_bytes) <= STAGED_BYTES_TOTAL)
-		packet = malloc(staged_size(len_bytes));
+		packet = mem_new(hub->options.budget, 1, staged_size(len_bytes));
 	if (!packet) {
 		hub_drop(hub, DROP_STAGED_FULL, 1);
 		peer_drop(peer, DROP_STAGED_FULL, 1);
@@ -271,7 +260,7 @@ void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns)
 	while (peer->n_staged && keys_usable(peer, now_ns)) {
 		struct staged_packet *packet = staged_take(hub, peer);
 
-		if (!send_packet(hub, peer, packet->message, packet->len_bytes, true, now_ns)) {
+		if (!send_packet(hub, peer, packet->message, packet->len_bytes, now_ns)) {
 			hub_drop(hub, DROP_NO_ENDPOINT, 1);
 			peer_drop(peer, DROP_NO_ENDPOINT, 1);
 		} else {

@@ -3,26 +3,26 @@
 
 #include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define INITIAL_SLOTS 16u
 
-int peer_table_init(struct peer_table *table, const uint8_t hash_key[16])
+int peer_table_init(struct peer_table *table, const uint8_t hash_key[16], struct mem_budget *budget)
 {
 	memset(table, 0, sizeof *table);
 	memcpy(table->hash_key, hash_key, sizeof table->hash_key);
-	slab_init(&table->memory, sizeof(struct peer));
+	table->budget = budget;
+	slab_init(&table->memory, sizeof(struct peer), budget);
 	table->by_key_mask = INITIAL_SLOTS - 1;
-	table->by_key = calloc(INITIAL_SLOTS, sizeof *table->by_key);
+	table->by_key = mem_new(budget, INITIAL_SLOTS, sizeof *table->by_key);
 	return table->by_key ? 0 : -ENOMEM;
 }
 
 void peer_table_fini(struct peer_table *table)
 {
-	free(table->slots);
-	free(table->free_slots);
-	free(table->by_key);
+	mem_free(table->slots);
+	mem_free(table->free_slots);
+	mem_free(table->by_key);
 	slab_fini(&table->memory);
 }
 
@@ -56,16 +56,16 @@ struct peer *peer_at(const struct peer_table *table, uint32_t slot, uint32_t ser
 static bool grow(struct peer_table *table)
 {
 	uint32_t n = table->n_slots ? table->n_slots * 2 : INITIAL_SLOTS;
-	struct peer **by_key = calloc(n, sizeof *by_key);
-	uint32_t *free_slots = realloc(table->free_slots, n * sizeof *free_slots);
-	struct peer **slots = realloc(table->slots, n * sizeof *slots);
+	struct peer **by_key = mem_new(table->budget, n, sizeof *by_key);
+	uint32_t *free_slots = mem_resize(table->budget, table->free_slots, n, sizeof *free_slots);
+	struct peer **slots = mem_resize(table->budget, table->slots, n, sizeof *slots);
 
 	if (free_slots)
 		table->free_slots = free_slots;
 	if (slots)
 		table->slots = slots;
 	if (!by_key || !free_slots || !slots) {
-		free(by_key);
+		mem_free(by_key);
 		return false;
 	}
 	/* Low slots are used first, so that peers are listed in the order they came. */
@@ -76,7 +76,7 @@ static bool grow(struct peer_table *table)
 		free_slots[n - 1 - i] = i;
 	}
 	table->n_free_slots += n - table->n_slots;
-	free(table->by_key);
+	mem_free(table->by_key);
 	table->by_key = by_key;
 	table->by_key_mask = n - 1;
 	for (uint32_t i = 0; i < table->n_slots; i++) {
@@ -184,7 +184,6 @@ void peer_endpoint_set(struct peer *peer, const struct wgh_endpoint *endpoint)
 	peer->endpoint = *endpoint;
 	spin_unlock(&peer->endpoint_lock);
 	relaxed_set(&peer->has_endpoint, endpoint->family != WGH_UNSPEC);
-	relaxed_set(&peer->silent, false);
 }
 
 void peer_endpoint_forget_source(struct peer *peer)

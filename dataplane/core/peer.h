@@ -29,11 +29,6 @@ struct handshake {
  * packets of and to this peer. */
 enum {
 	REACH_NAMED = 1u << 8, /* a rule or forward names it */
-	REACH_NAT =
-		1u << 9, /* sources may have to be the hub's address: its flows are remembered */
-	REACH_LEARNS = 1u << 10, /* it may prove that they need not */
-	REACH_STOCK4 = 1u << 11, /* now they have to be, for IPv4 */
-	REACH_STOCK6 = 1u << 12,
 };
 #define REACH_GROUP(reach) ((reach) & (WGH_GROUPS_MAX - 1))
 
@@ -46,7 +41,6 @@ struct peer {
 	_Atomic uint16_t keepalive_s;
 	_Atomic bool timer_asked;
 	_Atomic bool has_endpoint;
-	_Atomic bool silent; /* it was called and does not answer */
 	_Atomic uint32_t reach; /* its group, and REACH_* bits */
 
 	/* written by workers, a few times for each burst */
@@ -79,12 +73,8 @@ struct peer {
 	struct staged_packet *staged_first, *staged_last;
 	uint16_t n_staged;
 	bool has_static_static, static_static_bad;
-	bool leaving; /* it will be unlinked by this change */
 	uint8_t nat; /* enum wgh_nat */
-	uint8_t n_probes; /* of this session */
-	uint32_t wide; /* REACH_STOCK4 and 6: what it last proved, as people were told */
-	uint64_t probe_at_ns; /* 0: no probe to send or to give up */
-	uint64_t last_probe_ns;
+	_Atomic uint64_t tag; /* the embedder's number; workers show it to its filter */
 	uint32_t heap_pos; /* in the deadline heap; UINT32_MAX: not in it */
 	struct peer *by_key_next;
 	struct retired retired;
@@ -94,16 +84,19 @@ struct peer {
 
 struct peer_table {
 	struct peer **slots;
-	uint32_t n_slots, n_peers;
+	uint32_t n_slots;
+	_Atomic uint32_t n_peers; /* anyone may look */
 	uint32_t *free_slots;
 	uint32_t n_free_slots, next_serial;
 	struct peer **by_key;
 	uint32_t by_key_mask;
 	uint8_t hash_key[16];
+	struct mem_budget *budget;
 	struct slab memory;
 };
 
-MUST_CHECK int peer_table_init(struct peer_table *table, const uint8_t hash_key[16]);
+MUST_CHECK int peer_table_init(
+	struct peer_table *table, const uint8_t hash_key[16], struct mem_budget *budget);
 void peer_table_fini(struct peer_table *table);
 struct peer *peer_find(const struct peer_table *table, const struct x25519_public *key);
 /* NULL unless that very peer is still there. */

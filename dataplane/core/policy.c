@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool has_ports(uint8_t proto)
@@ -95,7 +94,6 @@ void wgh_policy_defaults(struct wgh_policy *policy)
 		.nat_port_last = NAT_PORT_LAST,
 		.flows_max = FLOWS_MAX,
 		.flows_per_peer_max = FLOWS_PER_PEER_MAX,
-		.log_flows = true,
 	};
 	policy->table[WGH_GROUP_PEER][WGH_GROUP_PEER] = WGH_ALLOW;
 	policy->table[WGH_GROUP_PEER][WGH_GROUP_HOST] = WGH_ALLOW;
@@ -252,28 +250,30 @@ static void fill_cells(struct policy *policy)
 				policy->cells[from][to] |= CELL_PLAIN;
 }
 
-static void *copy(const void *array, size_t n, size_t item_bytes)
+static void *copy(struct mem_budget *budget, const void *array, size_t n, size_t item_bytes)
 {
-	void *p = malloc(n ? n * item_bytes : 1);
+	void *p = mem_new(budget, n, item_bytes);
 
 	if (p && n)
 		memcpy(p, array, n * item_bytes);
 	return p;
 }
 
-int policy_new(struct policy **out, const struct wgh_policy *said, struct wgh_error *error)
+int policy_new(struct policy **out, const struct wgh_policy *said, struct mem_budget *budget,
+	struct wgh_error *error)
 {
 	struct policy *policy;
 	int err = check(said, error);
 
 	if (err)
 		return err;
-	policy = calloc(1, sizeof *policy);
+	policy = mem_new(budget, 1, sizeof *policy);
 	if (!policy)
 		return -ENOMEM;
 	policy->said = *said;
-	policy->said.rules = copy(said->rules, said->n_rules, sizeof *said->rules);
-	policy->said.forwards = copy(said->forwards, said->n_forwards, sizeof *said->forwards);
+	policy->said.rules = copy(budget, said->rules, said->n_rules, sizeof *said->rules);
+	policy->said.forwards =
+		copy(budget, said->forwards, said->n_forwards, sizeof *said->forwards);
 	if (!policy->said.rules || !policy->said.forwards) {
 		policy_free(policy);
 		return -ENOMEM;
@@ -287,7 +287,7 @@ void policy_free(struct policy *policy)
 {
 	if (!policy)
 		return;
-	free((void *)policy->said.rules);
-	free((void *)policy->said.forwards);
-	free(policy);
+	mem_free((void *)policy->said.rules);
+	mem_free((void *)policy->said.forwards);
+	mem_free(policy);
 }

@@ -10,7 +10,7 @@
 #define CORE_POLICY_H
 
 #include "core/mem.h"
-#include "wghub_device.h"
+#include "wghub_policy.h"
 
 enum cell {
 	CELL_PLAIN = 1u << 0, /* both may start, and no rule could say otherwise */
@@ -24,8 +24,8 @@ struct policy {
 };
 
 /* Checks and copies. -EINVAL: error says which rule, forward or bound is wrong; -ENOMEM. */
-MUST_CHECK int policy_new(
-	struct policy **policy, const struct wgh_policy *said, struct wgh_error *error);
+MUST_CHECK int policy_new(struct policy **policy, const struct wgh_policy *said,
+	struct mem_budget *budget, struct wgh_error *error);
 void policy_free(struct policy *policy);
 /* Does the forward serve this sender? */
 bool policy_forward_allows(

@@ -9,7 +9,6 @@
 #include "core/time.h"
 
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ROWS 1024u
@@ -30,9 +29,9 @@ struct ratelimit {
 };
 _Static_assert(crypto_shorthash_KEYBYTES == 16, "ratelimit_new() takes 16 bytes");
 
-struct ratelimit *ratelimit_new(const uint8_t key[16])
+struct ratelimit *ratelimit_new(const uint8_t key[16], struct mem_budget *budget)
 {
-	struct ratelimit *limit = calloc(1, sizeof *limit);
+	struct ratelimit *limit = mem_new(budget, 1, sizeof *limit);
 
 	if (limit)
 		memcpy(limit->key, key, sizeof limit->key);
@@ -44,7 +43,7 @@ void ratelimit_free(struct ratelimit *limit)
 	if (!limit)
 		return;
 	secret_wipe(limit, sizeof *limit);
-	free(limit);
+	mem_free(limit);
 }
 
 static struct source *row_of(struct ratelimit *limit, const uint8_t id[9])

@@ -6,13 +6,13 @@
 #ifndef CORE_RATELIMIT_H
 #define CORE_RATELIMIT_H
 
-#include "crypto/secret.h"
+#include "core/mem.h"
 #include "wghub.h"
 
 struct ratelimit;
 
 /* key keys the table's hash: random, secret. NULL: no memory. */
-MUST_CHECK struct ratelimit *ratelimit_new(const uint8_t key[16]);
+MUST_CHECK struct ratelimit *ratelimit_new(const uint8_t key[16], struct mem_budget *budget);
 void ratelimit_free(struct ratelimit *limit);
 /* True if a message from this address may be worked on now. An entry idle for 1 s is forgotten. */
 MUST_CHECK bool ratelimit_allow(

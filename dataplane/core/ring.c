@@ -4,7 +4,6 @@
 #include "core/spin.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 static uint32_t record_bytes(uint32_t payload_bytes)
@@ -12,10 +11,10 @@ static uint32_t record_bytes(uint32_t payload_bytes)
 	return (4 + payload_bytes + 7) & ~7u;
 }
 
-int ring_init(struct ring *ring, uint32_t size_bytes)
+int ring_init(struct ring *ring, uint32_t size_bytes, struct mem_budget *budget)
 {
 	memset(ring, 0, sizeof *ring);
-	ring->bytes = calloc(1, size_bytes);
+	ring->bytes = mem_new(budget, 1, size_bytes);
 	ring->size_bytes = size_bytes;
 	return ring->bytes ? 0 : -ENOMEM;
 }
@@ -24,7 +23,7 @@ void ring_fini(struct ring *ring)
 {
 	if (ring->bytes)
 		secret_wipe(ring->bytes, ring->size_bytes);
-	free(ring->bytes);
+	mem_free(ring->bytes);
 	ring->bytes = NULL;
 }
 
@@ -88,11 +87,4 @@ uint32_t ring_count(const struct ring *ring)
 	struct ring *r = (struct ring *)ring;
 
 	return relaxed_get(&r->n_written) - relaxed_get(&r->n_read);
-}
-
-uint32_t ring_bytes(const struct ring *ring)
-{
-	struct ring *r = (struct ring *)ring; /* atomic loads want it */
-
-	return relaxed_get(&r->written) - relaxed_get(&r->read);
 }

@@ -5,9 +5,7 @@
 #ifndef CORE_RING_H
 #define CORE_RING_H
 
-#include "crypto/secret.h"
-
-#include <stdatomic.h>
+#include "core/mem.h"
 
 struct ring {
 	uint8_t *bytes;
@@ -18,7 +16,7 @@ struct ring {
 	_Atomic uint32_t n_read;
 };
 
-MUST_CHECK int ring_init(struct ring *ring, uint32_t size_bytes);
+MUST_CHECK int ring_init(struct ring *ring, uint32_t size_bytes, struct mem_budget *budget);
 /* Wipes what is inside: waiting packets are plaintext. */
 void ring_fini(struct ring *ring);
 
@@ -28,8 +26,6 @@ MUST_CHECK bool ring_push(struct ring *ring, const void *head, uint32_t head_byt
 /* Copies the oldest record out and frees its room; 0 when empty. Records longer than room_bytes are
  * cut. */
 uint32_t ring_pop(struct ring *ring, void *out, uint32_t room_bytes);
-/* Bytes that are taken: of any thread's asking, so perhaps not any more. */
-uint32_t ring_bytes(const struct ring *ring);
 /* Records waiting. */
 uint32_t ring_count(const struct ring *ring);
 

@@ -8,7 +8,6 @@
 #include "core/route_hash.h"
 
 #include <endian.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Addresses in host order. An empty slot has no owner. */
@@ -132,19 +131,18 @@ static void table_lengths(struct route_table *t, const uint32_t n4[33], const ui
 
 /* Zeroed, from the start of a cache line. A set holds so few entries that nothing here overflows.
  */
-static void *slots_new(size_t n, size_t slot_bytes)
+static void *slots_new(const struct route_set *set, size_t n, size_t slot_bytes)
 {
-	const size_t bytes = (n * slot_bytes + 63) / 64 * 64;
-	void *slots = aligned_alloc(64, bytes ? bytes : 64);
+	void *slots = mem_new_lines(route_budget(set), n * slot_bytes);
 
 	if (slots)
-		memset(slots, 0, bytes);
+		memset(slots, 0, n * slot_bytes);
 	return slots;
 }
 
 struct route_table *route_table_new(const struct route_set *set)
 {
-	struct route_table *t = calloc(1, sizeof *t);
+	struct route_table *t = mem_new(route_budget(set), 1, sizeof *t);
 	uint32_t n4[33] = {0}, n6[129] = {0};
 	struct wgh_prefix p;
 	struct peer *owner;
@@ -158,8 +156,8 @@ struct route_table *route_table_new(const struct route_set *set)
 		*(v4 ? &t->n_slots4 : &t->n_slots6) += 2; /* half stay empty */
 	}
 	table_lengths(t, n4, n6);
-	t->slots4 = slots_new(t->n_slots4, sizeof *t->slots4);
-	t->slots6 = slots_new(t->n_slots6, sizeof *t->slots6);
+	t->slots4 = slots_new(set, t->n_slots4, sizeof *t->slots4);
+	t->slots6 = slots_new(set, t->n_slots6, sizeof *t->slots6);
 	if (!t->slots4 || !t->slots6) {
 		route_table_free(t);
 		return NULL;
@@ -173,9 +171,9 @@ void route_table_free(struct route_table *table)
 {
 	if (!table)
 		return;
-	free(table->slots4);
-	free(table->slots6);
-	free(table);
+	mem_free(table->slots4);
+	mem_free(table->slots6);
+	mem_free(table);
 }
 
 /* ---- the packet path ---- */

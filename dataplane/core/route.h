@@ -17,7 +17,7 @@
 #ifndef CORE_ROUTE_H
 #define CORE_ROUTE_H
 
-#include "crypto/secret.h"
+#include "core/mem.h"
 #include "wghub.h"
 
 struct peer; /* the route code never looks inside */
@@ -34,7 +34,7 @@ struct route_set;
 struct route_table;
 
 /* seed keys the hash tables; random. NULL: no memory. */
-MUST_CHECK struct route_set *route_set_new(uint64_t seed);
+MUST_CHECK struct route_set *route_set_new(uint64_t seed, struct mem_budget *budget);
 void route_set_free(struct route_set *set);
 /* An independent copy, so that a change set can be tried and thrown away. NULL: no memory. */
 MUST_CHECK struct route_set *route_set_copy(const struct route_set *set);

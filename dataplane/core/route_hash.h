@@ -7,9 +7,11 @@
 
 #include <stdint.h>
 
+struct mem_budget;
 struct route_set;
 
 uint64_t route_seed(const struct route_set *set);
+struct mem_budget *route_budget(const struct route_set *set);
 
 /* An invertible mix of two rounds of xor-shift and multiplication by odd constants (the finaliser
  * of SplitMix64, Steele and others 2014). */

@@ -10,7 +10,6 @@
 #include "core/route_hash.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NONE UINT32_MAX
@@ -35,6 +34,7 @@ struct index {
 };
 
 struct route_set {
+	struct mem_budget *budget; /* also of copies and tables made from it */
 	uint64_t seed;
 	struct entry *entries;
 	struct owner *owners;
@@ -119,7 +119,7 @@ static int index_reserve(
 		bigger.mask = 7;
 	while (n_items > (bigger.mask + 1) / 2)
 		bigger.mask = bigger.mask * 2 + 1;
-	bigger.slots = calloc((size_t)bigger.mask + 1, sizeof *bigger.slots);
+	bigger.slots = mem_new(set->budget, (size_t)bigger.mask + 1, sizeof *bigger.slots);
 	if (!bigger.slots)
 		return -ENOMEM;
 	if (index->slots)
@@ -127,18 +127,19 @@ static int index_reserve(
 			if (index->slots[i])
 				index_put(&bigger, hash_of(set, index->slots[i] - 1),
 					index->slots[i] - 1);
-	free(index->slots);
+	mem_free(index->slots);
 	*index = bigger;
 	return 0;
 }
 
-static int array_reserve(void **array, uint32_t *room, uint32_t n, size_t item_bytes)
+static int array_reserve(
+	const struct route_set *set, void **array, uint32_t *room, uint32_t n, size_t item_bytes)
 {
 	if (n <= *room)
 		return 0;
 
 	const uint32_t bigger = n + n / 2 + 4;
-	void *p = realloc(*array, bigger * item_bytes);
+	void *p = mem_resize(set->budget, *array, bigger, item_bytes);
 
 	if (!p)
 		return -ENOMEM;
@@ -151,9 +152,9 @@ static int array_reserve(void **array, uint32_t *room, uint32_t n, size_t item_b
 static int reserve(struct route_set *set)
 {
 	if (set->n_entries >= ENTRIES_MAX ||
-		array_reserve((void **)&set->entries, &set->entries_room, set->n_entries + 1,
+		array_reserve(set, (void **)&set->entries, &set->entries_room, set->n_entries + 1,
 			sizeof *set->entries) ||
-		array_reserve((void **)&set->owners, &set->owners_room, set->n_owners + 1,
+		array_reserve(set, (void **)&set->owners, &set->owners_room, set->n_owners + 1,
 			sizeof *set->owners) ||
 		index_reserve(set, &set->by_prefix, hash_of_entry, set->n_entries + 1) ||
 		index_reserve(set, &set->by_owner, hash_of_owner, set->n_owners + 1))
@@ -260,12 +261,13 @@ static void entry_remove(struct route_set *set, uint32_t e)
 
 /* ---- public ---- */
 
-struct route_set *route_set_new(uint64_t seed)
+struct route_set *route_set_new(uint64_t seed, struct mem_budget *budget)
 {
-	struct route_set *set = calloc(1, sizeof *set);
+	struct route_set *set = mem_new(budget, 1, sizeof *set);
 
 	if (!set)
 		return NULL;
+	set->budget = budget;
 	set->seed = seed;
 	set->free_owner = NONE;
 	return set;
@@ -275,16 +277,17 @@ void route_set_free(struct route_set *set)
 {
 	if (!set)
 		return;
-	free(set->entries);
-	free(set->owners);
-	free(set->by_prefix.slots);
-	free(set->by_owner.slots);
-	free(set);
+	mem_free(set->entries);
+	mem_free(set->owners);
+	mem_free(set->by_prefix.slots);
+	mem_free(set->by_owner.slots);
+	mem_free(set);
 }
 
-static void *duplicate(const void *from, size_t n, size_t item_bytes, bool *failed)
+static void *duplicate(
+	const struct route_set *set, const void *from, size_t n, size_t item_bytes, bool *failed)
 {
-	void *p = from ? malloc(n * item_bytes) : NULL;
+	void *p = from ? mem_new(set->budget, n, item_bytes) : NULL;
 
 	if (p)
 		memcpy(p, from, n * item_bytes);
@@ -295,18 +298,19 @@ static void *duplicate(const void *from, size_t n, size_t item_bytes, bool *fail
 
 struct route_set *route_set_copy(const struct route_set *set)
 {
-	struct route_set *copy = malloc(sizeof *copy);
+	struct route_set *copy = mem_new(set->budget, 1, sizeof *copy);
 	bool failed = false;
 
 	if (!copy)
 		return NULL;
 	*copy = *set;
-	copy->entries = duplicate(set->entries, set->entries_room, sizeof *set->entries, &failed);
-	copy->owners = duplicate(set->owners, set->owners_room, sizeof *set->owners, &failed);
-	copy->by_prefix.slots = duplicate(
-		set->by_prefix.slots, (size_t)set->by_prefix.mask + 1, sizeof(uint32_t), &failed);
-	copy->by_owner.slots = duplicate(
-		set->by_owner.slots, (size_t)set->by_owner.mask + 1, sizeof(uint32_t), &failed);
+	copy->entries =
+		duplicate(set, set->entries, set->entries_room, sizeof *set->entries, &failed);
+	copy->owners = duplicate(set, set->owners, set->owners_room, sizeof *set->owners, &failed);
+	copy->by_prefix.slots = duplicate(set, set->by_prefix.slots,
+		(size_t)set->by_prefix.mask + 1, sizeof(uint32_t), &failed);
+	copy->by_owner.slots = duplicate(set, set->by_owner.slots, (size_t)set->by_owner.mask + 1,
+		sizeof(uint32_t), &failed);
 	if (!failed)
 		return copy;
 	route_set_free(copy);
@@ -401,4 +405,9 @@ bool route_next(
 uint64_t route_seed(const struct route_set *set)
 {
 	return set->seed;
+}
+
+struct mem_budget *route_budget(const struct route_set *set)
+{
+	return set->budget;
 }

@@ -5,7 +5,6 @@
 #include "core/session.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #define INITIAL_ENTRIES 64u
 
@@ -17,13 +16,13 @@ static struct session_array *array_of(const struct session_table *table)
 static void array_free(struct retired *item, void *arg)
 {
 	(void)arg;
-	free(item); /* retired is the first member */
+	mem_free(item); /* retired is the first member */
 }
 
-static struct session_array *array_new(uint32_t n_entries)
+static struct session_array *array_new(struct mem_budget *budget, uint32_t n_entries)
 {
 	struct session_array *array =
-		calloc(1, sizeof *array + n_entries * sizeof array->entries[0]);
+		mem_new(budget, 1, sizeof *array + n_entries * sizeof array->entries[0]);
 
 	if (!array)
 		return NULL;
@@ -32,10 +31,11 @@ static struct session_array *array_new(uint32_t n_entries)
 	return array;
 }
 
-int session_init(struct session_table *table)
+int session_init(struct session_table *table, struct mem_budget *budget)
 {
-	struct session_array *array = array_new(INITIAL_ENTRIES);
+	struct session_array *array = array_new(budget, INITIAL_ENTRIES);
 
+	table->budget = budget;
 	table->n_live = 0;
 	atomic_init(&table->array, array);
 	return array ? 0 : -ENOMEM;
@@ -43,7 +43,7 @@ int session_init(struct session_table *table)
 
 void session_fini(struct session_table *table)
 {
-	free(array_of(table));
+	mem_free(array_of(table));
 }
 
 static struct session_entry *find(const struct session_table *table, uint32_t index)
@@ -80,7 +80,7 @@ static struct session_array *rebuilt(const struct session_table *table)
 
 	while (n_entries / 4 < table->n_live + 1)
 		n_entries *= 2;
-	to = array_new(n_entries);
+	to = array_new(table->budget, n_entries);
 	if (!to)
 		return NULL;
 	for (uint32_t i = 0; i <= from->mask; i++) {

@@ -28,10 +28,11 @@ struct session_array {
 
 struct session_table {
 	_Atomic(struct session_array *) array;
+	struct mem_budget *budget;
 	uint32_t n_live;
 };
 
-MUST_CHECK int session_init(struct session_table *table);
+MUST_CHECK int session_init(struct session_table *table, struct mem_budget *budget);
 void session_fini(struct session_table *table);
 
 /* What workers ask. NULL: no keypair has this index. A dead entry says nothing: the index may have

@@ -29,14 +29,10 @@ static void fill_peer(struct hub *hub, struct peer *peer, struct wgh_peer_view *
 	memcpy(view->public_key.bytes, peer->public_key.bytes, sizeof view->public_key.bytes);
 	memcpy(view->preshared_key, peer->psk.bytes, sizeof view->preshared_key);
 	view->endpoint = peer_endpoint(peer);
+	view->tag = relaxed_get(&peer->tag);
 	view->keepalive_s = relaxed_get(&peer->keepalive_s);
 	view->group = REACH_GROUP(relaxed_get(&peer->reach));
 	view->nat = peer->nat;
-	view->wide4 = peer->wide & REACH_STOCK4;
-	view->wide6 = peer->wide & REACH_STOCK6;
-	if (flow_count(hub->flows))
-		view->n_flows =
-			flow_count_of(hub->flows, (struct flow_party){peer->slot, peer->serial});
 	view->last_handshake_s = peer->last_handshake_wall_ns / (int64_t)NS_PER_S;
 	view->last_handshake_ns = (uint32_t)(peer->last_handshake_wall_ns % (int64_t)NS_PER_S);
 	view->rx_bytes = relaxed_get(&peer->rx_bytes);
@@ -61,8 +57,51 @@ static void sum_workers(const struct hub *hub, struct whole *whole)
 		for (unsigned r = 0; r < DROP_N; r++)
 			whole->drops[r] += relaxed_get(&stats->drops[r]);
 		whole->snapshot.n_forwarded += relaxed_get(&stats->n_forwarded);
-		whole->snapshot.n_log_lost += relaxed_get(&stats->n_log_lost);
 	}
+}
+
+/* Each counter once, of each worker. */
+static void add_worker(struct wgh_stats *stats, struct worker_stats *w)
+{
+	stats->n_udp_in += relaxed_get(&w->n_udp_in);
+	stats->n_tun_in += relaxed_get(&w->n_tun_in);
+	stats->n_udp_out += relaxed_get(&w->n_to_udp);
+	stats->n_tun_out += relaxed_get(&w->n_to_tun);
+	stats->n_forwarded += relaxed_get(&w->n_forwarded);
+	stats->n_handshakes_in += relaxed_get(&w->n_handshakes);
+	stats->n_keepalives_in += relaxed_get(&w->n_keepalives);
+}
+
+int hub_stats(const struct hub *const_hub, struct wgh_stats *stats)
+{
+	struct hub *hub = (struct hub *)const_hub; /* atomic loads want it */
+	struct mem_budget *budget = hub->options.budget;
+	struct wgh_stats all = {
+		.size = sizeof all, .drops = stats->drops, .n_drops = stats->n_drops};
+
+	if (stats->size < sizeof all.size + sizeof all.drops + sizeof all.n_drops)
+		return -EINVAL;
+	all.n_peers = relaxed_get(&hub->peers.n_peers);
+	for (unsigned i = 0; i < hub->options.n_workers; i++)
+		add_worker(&all, &hub->workers[i]->stats);
+	for (unsigned r = 0; all.drops && r < all.n_drops; r++) {
+		all.drops[r] = r < DROP_N ? relaxed_get(&hub->drops[r]) : 0;
+		for (unsigned i = 0; r < DROP_N && i < hub->options.n_workers; i++)
+			all.drops[r] += relaxed_get(&hub->workers[i]->stats.drops[r]);
+	}
+	all.n_udp_out += relaxed_get(&hub->n_sent);
+	if (budget) {
+		all.memory_bytes = relaxed_get(&budget->used_bytes);
+		all.memory_peak_bytes = relaxed_get(&budget->peak_bytes);
+		all.memory_limit_bytes = budget->limit_bytes;
+		all.n_memory_refused = relaxed_get(&budget->n_refused);
+	}
+	/* A program built with an older header has less room, one with a newer one hears 0. */
+	if (stats->size > sizeof all)
+		memset((uint8_t *)stats + sizeof all, 0, stats->size - sizeof all);
+	all.size = stats->size;
+	memcpy(stats, &all, stats->size < sizeof all ? stats->size : sizeof all);
+	return 0;
 }
 
 int hub_snapshot(struct hub *hub, struct wgh_snapshot **out)
@@ -93,8 +132,6 @@ int hub_snapshot(struct hub *hub, struct wgh_snapshot **out)
 	s->mtu_bytes = hub->options.mtu_bytes;
 	s->n_workers = hub->options.n_workers;
 	s->aead = aead_name(hub->aead);
-	s->n_flows = flow_count(hub->flows);
-	s->flows_max = hub->policy->said.flows_max;
 	s->drops = whole->drops;
 	sum_workers(hub, whole);
 	prefixes = whole->prefixes;

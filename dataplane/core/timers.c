@@ -2,7 +2,6 @@
 #include "core/timers.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 {
@@ -28,8 +27,6 @@ uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 		return last ? last + since * NS_PER_S : 0; /* nothing yet: at once */
 	case TIMER_WIPE:
 		return peer->wipe_at_ns;
-	case TIMER_PROBE:
-		return peer->probe_at_ns ? peer->probe_at_ns : TIME_NEVER;
 	case TIMER_N:
 		break;
 	}
@@ -47,7 +44,7 @@ uint64_t timers_next(const struct peer *peer)
 
 void timer_heap_fini(struct timer_heap *heap)
 {
-	free(heap->peers);
+	mem_free(heap->peers);
 }
 
 int timer_heap_reserve(struct timer_heap *heap, uint32_t n)
@@ -58,7 +55,7 @@ int timer_heap_reserve(struct timer_heap *heap, uint32_t n)
 		return 0;
 	if (n < heap->room * 2)
 		n = heap->room * 2;
-	peers = realloc(heap->peers, n * sizeof *peers);
+	peers = mem_resize(heap->budget, heap->peers, n, sizeof *peers);
 	if (!peers)
 		return -ENOMEM;
 	heap->peers = peers;

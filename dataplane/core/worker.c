@@ -3,10 +3,7 @@
  */
 #include "core/worker.h"
 
-#include "core/flows.h"
-
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RING_BYTES (256u << 10) /* a little over HANDSHAKE_QUEUE_MESSAGES handshakes */
@@ -15,20 +12,19 @@
 _Static_assert(HANDSHAKE_QUEUE_MESSAGES *(sizeof(struct worker_handshake) + 12) <= RING_BYTES,
 	"the handshake ring holds its messages");
 
-int worker_new(struct worker **worker, struct hub *hub, const char *aead)
+int worker_new(struct worker **worker, struct hub *hub)
 {
-	struct worker *w = aligned_alloc(64, (sizeof *w + 63) & ~(size_t)63);
+	struct worker *w = mem_new_lines(hub->options.budget, sizeof *w);
 	int err;
 
 	if (!w)
 		return -ENOMEM;
 	*w = (struct worker){.hub = hub};
-	w->flow_log = flows_log_of_worker(w);
-	err = aead_new(&w->aead, aead);
+	err = hub_aead_new(hub, &w->aead);
 	if (!err)
-		err = ring_init(&w->handshakes, RING_BYTES);
+		err = ring_init(&w->handshakes, RING_BYTES, hub->options.budget);
 	if (!err)
-		err = ring_init(&w->events, RING_BYTES);
+		err = ring_init(&w->events, RING_BYTES, hub->options.budget);
 	if (err) {
 		worker_free(w);
 		return err;
@@ -43,16 +39,16 @@ void worker_free(struct worker *w)
 		return;
 	ring_fini(&w->events);
 	ring_fini(&w->handshakes);
-	aead_free(w->aead);
+	hub_aead_free(w->hub, w->aead);
 	secret_wipe(w, sizeof *w);
-	free(w);
+	mem_free(w);
 }
 
 static void begin(struct worker *w, uint64_t now_ns)
 {
 	w->view = atomic_load_explicit(&w->hub->view, memory_order_acquire);
 	w->now_ns = now_ns;
-	w->n_packets = w->n_jobs = w->n_tx = w->n_own = 0;
+	w->n_packets = w->n_jobs = w->n_tx = w->n_own = w->n_asked = 0;
 	if (!++w->batch) { /* wrapped: no entry may look as if it were of this batch */
 		memset(w->tx_map, 0, sizeof w->tx_map);
 		w->batch = 1;
@@ -77,7 +73,6 @@ const struct worker_output *worker_input_udp(
 		stage_decide_udp(w, first);
 		stage_seal(w);
 	}
-	flow_run_end(w->view->flows, &w->run, now_ns);
 	stage_finish(w);
 	return &w->out;
 }
@@ -101,7 +96,6 @@ const struct worker_output *worker_input_tun(
 		stage_decide_tun(w, first);
 		stage_seal(w);
 	}
-	flow_run_end(w->view->flows, &w->run, now_ns);
 	stage_finish(w);
 	return &w->out;
 }
@@ -143,12 +137,8 @@ void tx_add(struct worker *w, struct peer *peer, uint32_t packet_idx)
 bool worker_tell(struct worker *w, enum worker_event kind, const struct peer *peer,
 	uint32_t session_index, const void *bytes, uint32_t len_bytes)
 {
-	struct worker_record record = {kind, UINT32_MAX, 0, session_index};
+	struct worker_record record = {kind, peer->slot, peer->serial, session_index};
 
-	if (peer) {
-		record.peer_slot = peer->slot;
-		record.peer_serial = peer->serial;
-	}
 	w->out.control = true;
 	return ring_push(&w->events, &record, sizeof record, bytes, len_bytes);
 }

@@ -188,6 +188,7 @@ static void on_called(uv_async_t *handle)
 	struct carrier *c = handle->loop->data;
 	void (*call)(struct carrier *, void *) = c->call;
 
+	atomic_store(&c->answered, atomic_load(&c->device->asked));
 	if (!call)
 		return;
 	c->call = NULL;
@@ -207,6 +208,7 @@ static void run(void *arg)
 {
 	struct carrier *c = arg;
 
+	device_thread_begins(c->device);
 	urcu_qsbr_register_thread();
 	urcu_qsbr_thread_offline();
 	uv_run(&c->loop, UV_RUN_DEFAULT);

@@ -39,6 +39,12 @@ uint64_t device_now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+void device_thread_begins(struct wgh_device *device)
+{
+	if (device->options.on_thread)
+		device->options.on_thread(device->options.arg);
+}
+
 void device_lock(struct wgh_device *device)
 {
 	pthread_mutex_lock(&device->turn_lock);
@@ -95,12 +101,8 @@ static void hub_event(void *arg, const struct wgh_event *event)
 {
 	struct wgh_device *device = arg;
 
-	const bool of_flow =
-		event->kind == WGH_EVENT_FLOW_BEGIN || event->kind == WGH_EVENT_FLOW_END;
-
 	pthread_mutex_lock(&device->event_lock);
-	/* A caller that does not look loses the newest; flows leave room for rarer news. */
-	if (device->n_events < (of_flow ? EVENT_QUEUE - EVENT_QUEUE / 4 : EVENT_QUEUE))
+	if (device->n_events < EVENT_QUEUE) /* a caller that does not look loses the newest */
 		device->events[device->n_events++] = *event;
 	pthread_mutex_unlock(&device->event_lock);
 	wake_send(device->notify);
@@ -387,15 +389,19 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 	pthread_mutex_init(&device->turn_lock, NULL);
 	pthread_mutex_init(&device->hub_lock, NULL);
 	pthread_mutex_init(&device->event_lock, NULL);
-	device->carriers = calloc(device->options.n_workers, sizeof *device->carriers);
+	err = sockets_take_handed(device, error);
+	if (!err) {
+		device->carriers = calloc(device->options.n_workers, sizeof *device->carriers);
+		if (!device->carriers)
+			err = device_fail(error, -ENOMEM, "not enough memory to start");
+	}
 	for (unsigned i = 0; device->carriers && i < device->options.n_workers; i++) {
 		device->carriers[i].device = device;
 		device->carriers[i].tun.fd = -1;
 	}
-	err = device->carriers ? 0 : device_fail(error, -ENOMEM, "not enough memory to start");
 	if (!err && !options->no_tun)
 		err = open_tun(device, error);
-	for (unsigned i = 0; i < device->options.n_workers && !err; i++)
+	for (unsigned i = 0; !err && i < device->options.n_workers; i++)
 		if (new_carrier(device, &device->carriers[i]))
 			err = device_fail(error, -ENOMEM, "not enough memory to start");
 	if (!err)
@@ -424,6 +430,7 @@ void wgh_device_free(struct wgh_device *device)
 	if (device->notify)
 		wake_close(device->notify, on_notify_closed);
 	hub_free(device->hub);
+	sockets_close_handed(device);
 	free(device->carriers);
 	pthread_mutex_destroy(&device->turn_lock);
 	pthread_mutex_destroy(&device->hub_lock);
@@ -442,6 +449,20 @@ bool wgh_device_is_up(const struct wgh_device *device)
 	return device->up;
 }
 
+bool wgh_device_is_alive(struct wgh_device *device)
+{
+	uint64_t asked = atomic_load(&device->asked);
+	bool alive = atomic_load(&device->protocol.answered) == asked;
+
+	for (unsigned i = 0; i < device->options.n_workers; i++)
+		alive &= atomic_load(&device->carriers[i].answered) == asked;
+	atomic_store(&device->asked, asked + 1);
+	for (unsigned i = 0; i < device->options.n_workers; i++)
+		uv_async_send(&device->carriers[i].called);
+	protocol_wake(device);
+	return alive;
+}
+
 /* ---- changes ---- */
 
 static int set_fwmark(struct wgh_device *device, uint32_t fwmark)
@@ -451,7 +472,8 @@ static int set_fwmark(struct wgh_device *device, uint32_t fwmark)
 	for (unsigned i = 0; device->up && i < device->options.n_workers && !err; i++) {
 		struct udp_pair *pair = device->carriers[i].sockets;
 
-		err = udp_set_fwmark(&pair->v4, fwmark);
+		if (pair->v4.fd >= 0)
+			err = udp_set_fwmark(&pair->v4, fwmark);
 		if (!err && pair->v6.fd >= 0)
 			err = udp_set_fwmark(&pair->v6, fwmark);
 	}

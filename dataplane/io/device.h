@@ -51,6 +51,7 @@ struct carrier {
 	void *call_arg;
 	uv_sem_t done;
 	_Atomic uint64_t n_readings; /* callbacks that are done with everything RCU guards */
+	_Atomic uint64_t answered; /* device->asked, as this thread saw it last */
 };
 
 struct protocol_thread {
@@ -62,6 +63,7 @@ struct protocol_thread {
 	uv_idle_t again; /* running: there was more than one turn's worth */
 	uv_timer_t timer;
 	uint64_t reclaim_at_ns; /* retired objects wait until then; TIME_NEVER: none do */
+	_Atomic uint64_t answered; /* device->asked, as this thread saw it last */
 };
 
 struct wgh_device {
@@ -83,6 +85,12 @@ struct wgh_device {
 	struct wgh_prefix *addresses; /* of the interface, as netlink told */
 	size_t n_addresses;
 
+	/* The caller's sockets: each time the device goes up on their port, it uses duplicates. */
+	int *handed_fds;
+	size_t n_handed;
+	uint16_t handed_port;
+
+	_Atomic uint64_t asked; /* wgh_device_is_alive() */
 	bool up;
 	uint16_t wanted_port, port; /* 0: any; what is bound */
 	uint32_t fwmark;
@@ -94,6 +102,8 @@ struct wgh_device {
 };
 
 uint64_t device_now_ns(void);
+/* The caller's hook, first thing in each of our threads. */
+void device_thread_begins(struct wgh_device *device);
 
 /* Both sides get their turn: a waiting thread is next, however busy the other is. */
 void device_lock(struct wgh_device *device);
@@ -120,6 +130,10 @@ void protocol_wake(struct wgh_device *device);
 struct udp_pair **sockets_open(
 	const struct wgh_device *device, uint16_t port, uint32_t fwmark, uint16_t *bound, int *err);
 void sockets_close(struct udp_pair **pairs, unsigned n);
+/* Takes the options' descriptors over, and sets the number of workers to how many they serve. 0, or
+ * negative errno with the error said. */
+MUST_CHECK int sockets_take_handed(struct wgh_device *device, struct wgh_error *error);
+void sockets_close_handed(struct wgh_device *device);
 
 /* link.c */
 MUST_CHECK int link_start(struct wgh_device *device);

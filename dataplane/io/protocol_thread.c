@@ -47,6 +47,7 @@ static void work(struct wgh_device *device)
 	next_ns = hub_run(device->hub, now_ns, wall_ns());
 	retired = device->hub->retired != NULL;
 	device_unlock(device);
+	atomic_store(&t->answered, atomic_load(&device->asked));
 	if (retired && t->reclaim_at_ns == TIME_NEVER)
 		t->reclaim_at_ns = now_ns + RECLAIM_NS;
 	if (time_reached(now_ns, t->reclaim_at_ns)) {
@@ -74,6 +75,7 @@ static void run(void *arg)
 {
 	struct wgh_device *device = arg;
 
+	device_thread_begins(device);
 	uv_run(&device->protocol.loop, UV_RUN_DEFAULT);
 }
 

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -92,13 +93,28 @@ static int any_address_bind(int fd, enum wgh_family family, uint16_t *port)
 	return 0;
 }
 
+/* All that can be set before or after binding. */
+static void prepare(
+	struct udp_socket *s, int fd, enum wgh_family family, const struct udp_options *options)
+{
+	int value;
+	socklen_t len = sizeof value;
+
+	ancillary_enable(fd, family);
+	buffers_enlarge(fd);
+	s->family = family;
+	s->gro = !options->no_gro && kernel_has_good_gro() &&
+		option_set(fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
+	atomic_store_explicit(&s->gso,
+		!options->no_gso && getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &len) == 0,
+		memory_order_relaxed);
+}
+
 int udp_open(struct udp_socket *s, enum wgh_family family, const struct udp_options *options,
 	uint16_t *port)
 {
 	uint16_t bound = options->port;
 	int af = family == WGH_IPV4 ? AF_INET : AF_INET6, err = 0;
-	int value;
-	socklen_t len = sizeof value;
 	int fd = socket(af, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
 
 	s->fd = -1;
@@ -112,23 +128,56 @@ int udp_open(struct udp_socket *s, enum wgh_family family, const struct udp_opti
 		err = option_set(fd, SOL_SOCKET, SO_MARK, (int)options->fwmark);
 	if (err)
 		goto out;
-	ancillary_enable(fd, family);
-	buffers_enlarge(fd);
-	bool gro = !options->no_gro && kernel_has_good_gro() &&
-		option_set(fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
-	bool gso = !options->no_gso && getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &len) == 0;
+	prepare(s, fd, family, options);
 	/* Last: from here on datagrams arrive, and they shall come with all of the above. */
 	err = any_address_bind(fd, family, &bound);
 	if (err)
 		goto out;
 	s->fd = fd;
-	s->family = family;
-	s->gro = gro;
-	atomic_store_explicit(&s->gso, gso, memory_order_relaxed);
 	*port = bound;
 	return 0;
 out:
 	close(fd);
+	return err;
+}
+
+bool udp_describe(int fd, enum wgh_family *family, uint16_t *port)
+{
+	struct sockaddr_storage sa;
+	struct wgh_endpoint bound;
+	int type = 0, v6only = 1;
+	socklen_t sa_len = sizeof sa, type_len = sizeof type, v6only_len = sizeof v6only;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 || type != SOCK_DGRAM ||
+		getsockname(fd, (struct sockaddr *)&sa, &sa_len) < 0 ||
+		!udp_endpoint_from_sockaddr(&bound, &sa) || !bound.port)
+		return false;
+	if (sa.ss_family == AF_INET6 &&
+		(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &v6only_len) < 0 || !v6only))
+		return false;
+	*family = sa.ss_family == AF_INET ? WGH_IPV4 : WGH_IPV6;
+	*port = bound.port;
+	return true;
+}
+
+int udp_adopt(struct udp_socket *s, int fd, const struct udp_options *options)
+{
+	enum wgh_family family;
+	uint16_t port;
+	int err = 0;
+
+	s->fd = -1;
+	if (!udp_describe(fd, &family, &port))
+		return -EINVAL;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	s->fd = fd;
+	err = udp_set_fwmark(s, options->fwmark);
+	if (err)
+		udp_close(s);
+	else
+		prepare(s, fd, family, options);
 	return err;
 }
 

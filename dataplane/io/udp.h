@@ -38,6 +38,11 @@ struct udp_options {
  * -EADDRINUSE, -EPERM (fwmark). */
 MUST_CHECK int udp_open(struct udp_socket *s, enum wgh_family family,
 	const struct udp_options *options, uint16_t *port);
+/* The same for a duplicate of fd, which was opened and bound by somebody else. */
+MUST_CHECK int udp_adopt(struct udp_socket *s, int fd, const struct udp_options *options);
+/* Is fd a UDP socket that is bound? Its family and port. False: it is something else; an IPv6 one
+ * that takes IPv4 too (no IPV6_V6ONLY) is. */
+MUST_CHECK bool udp_describe(int fd, enum wgh_family *family, uint16_t *port);
 void udp_close(struct udp_socket *s);
 /* -EPERM without CAP_NET_ADMIN. */
 MUST_CHECK int udp_set_fwmark(struct udp_socket *s, uint32_t fwmark);
@@ -56,7 +61,7 @@ struct udp_received {
 	struct wgh_burst *bursts; /* owned by rx */
 	size_t n_bursts;
 	uint32_t n_truncated; /* datagrams that did not fit their slot; dropped */
-	bool kept;            /* datagrams are left in rx: call again before waiting */
+	bool kept; /* datagrams are left in rx: call again before waiting */
 	bool more; /* there may be more at once: call again */
 };
 

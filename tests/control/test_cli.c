@@ -192,12 +192,12 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"genpsk now", 2, "it takes no arguments"},
 		{"pubkey " SECRET, 2, "a key given as one is seen by others"},
 		{"pubkey", 1, "not a private key"},
-		{"--factory acme", 2, "the subcommand is missing: daemon"},
-		{"-f acme -k openkey", 2, "the subcommand is missing: daemon"},
+		{"--factory acme", 2, "the subcommand is missing: enable, daemon"},
+		{"-f acme -k openkey", 2, "the subcommand is missing: enable, daemon"},
 		{"daemon", 2, "--factory NAME is missing; see: wghub help daemon"},
 		{"--factory ../x daemon", 2, "a factory's name is"},
 		{"--factory acme/x -t a daemon", 2, "a factory's name is"},
-		{"--factory acme frobnicate", 2, "there is no subcommand frobnicate, only daemon"},
+		{"--factory acme frobnicate", 2, "there is no subcommand frobnicate, only"},
 		{"--factory acme daemon daemon", 2, "more than one subcommand"},
 		{"--factory acme daemon -i 0", 2, "-i 0: a number of seconds"},
 		{"--factory acme --mtu 1 daemon", 2, "--mtu 1: an MTU is a number"},
@@ -214,6 +214,23 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"--factory acme --ca-file missing daemon", 2, "--ca-file missing: No such file"},
 		{"--factory acme --header X daemon", 2, "a header is \"Name: value\""},
 		{"--factory acme --allow-device-to-device daemon", 2, "there is no policy yet"},
+		{"--factory acme -t a -p 5 daemon", 2, "daemon: it takes no -p"},
+		{"--factory acme -t a enable -p 0", 2, "-p 0: a port is"},
+		{"--factory acme -t a enable -v 10.42.42.1/24", 2, "without a length"},
+		{"--factory acme -t a enable -v 8.8.8.8", 2, "one of a private network"},
+		{"--factory acme -t a enable --header a:b -k in --state-dir .", 2,
+			"--header may hold a secret"},
+		{"--factory acme -t a -k in --json enable", 2, "it takes no --json"},
+		{"enable", 2, "enable: --factory NAME is missing"},
+		{"enable_run", 2, "enable_run: --factory NAME is missing"},
+		{"-t a -f acme -k missing update_endpoint -p 5", 1, "missing"},
+		{"-t a -f acme -k in update_endpoint", 2, "what is new?"},
+		{"-t a -f acme update_endpoint -p 5", 2, "--privatekey FILE is missing"},
+		{"login -f acme", 2, "--oauthcreds FILE is missing"},
+		{"login -f acme -t a -a b", 2, "an API token needs no login"},
+		{"login -f acme -a in", 1, "a login does not replace it"},
+		{"server -f acme -t a", 2, "wghub server show"},
+		{"server show", 2, "server: --factory NAME is missing"},
 		{"bench now", 2, "it takes no arguments"},
 		{"bench --seconds 0", 2, "--seconds: a number from 1 to 3600"},
 		{"bench --aead rot13", 2, "--aead rot13: not a back end here"},
@@ -288,8 +305,10 @@ static void test_bad_environment_is_said(void **state)
 
 static void test_help_is_there_for_every_command(void **state)
 {
-	static const char *const commands[] = {
-		"up", "down", "show", "daemon", "genkey", "genpsk", "pubkey", "bench"};
+	static const char *const commands[] = {"up", "down", "show", "daemon", "genkey", "genpsk",
+		"pubkey", "bench", "enable", "enable_run", "update_endpoint", "login", "server"};
+	static const char *const factory[] = {
+		"daemon", "enable", "enable_run", "update_endpoint"};
 	struct run *r = run("--help");
 	char line[64], want[64], whole[65536];
 
@@ -299,9 +318,12 @@ static void test_help_is_there_for_every_command(void **state)
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		snprintf(want, sizeof want, "\n  %s ", commands[i]);
 		assert_non_null(strstr(whole, want));
-		/* The daemon has the command line of the Python one: the word comes last. */
-		snprintf(want, sizeof want, "\nUsage: wghub %s",
-			strcmp(commands[i], "daemon") ? commands[i] : "--factory");
+		/* These have the command line of the Python daemon: the word comes last. */
+		snprintf(want, sizeof want, "\nUsage: wghub %s", commands[i]);
+		for (size_t j = 0; j < sizeof factory / sizeof *factory; j++) {
+			if (!strcmp(commands[i], factory[j]))
+				strcpy(want, "\nUsage: wghub --factory");
+		}
 		snprintf(line, sizeof line, "%s --help", commands[i]);
 		r = run(line);
 		assert_int_equal(r->code, 0);

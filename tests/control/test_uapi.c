@@ -496,7 +496,7 @@ struct hub_data {
 static void hub_data_init(struct hub_data *d)
 {
 	memset(d, 0, sizeof *d);
-	assert_true(wgh_n_drop_reasons > 3 && wgh_n_drop_reasons <= 128);
+	assert_true(wgh_n_drop_reasons() > 3 && wgh_n_drop_reasons() <= 128);
 	for (unsigned i = 0; i < 3; i++)
 		d->ips[i] = prefix_10((uint8_t)(i + 1));
 	d->drops[2] = 5;
@@ -615,8 +615,8 @@ static void test_own_answer_has_names_and_drops_and_no_secret(void **state)
 	assert_true(has(text, "\naead=%s\nmtu=1420\nworkers=2\nforwarded=7\n%s", "sodium", ""));
 	assert_true(
 		has(text, "offload=%s\noffload=%s\naddress=10.0.0.3/32\n", "udp-gro", "tun-uso"));
-	assert_true(has(text, "\ndrop=%s 5\n%s", wgh_drop_reasons[2].name, "public_key="));
-	assert_true(has(text, "\ndrop=%s 6\n%s", wgh_drop_reasons[3].name, "public_key="));
+	assert_true(has(text, "\ndrop=%s 5\n%s", wgh_drop_reason(2)->name, "public_key="));
+	assert_true(has(text, "\ndrop=%s 6\n%s", wgh_drop_reason(3)->name, "public_key="));
 	free(text);
 }
 

@@ -13,9 +13,9 @@
 static void test_drop_every_reason_has_a_unique_plain_name_and_a_text(void **state)
 {
 	(void)state;
-	assert_int_equal(DROP_N, wgh_n_drop_reasons);
-	for (unsigned i = 0; i < wgh_n_drop_reasons; i++) {
-		const struct wgh_drop_reason *r = &wgh_drop_reasons[i];
+	assert_int_equal(DROP_N, wgh_n_drop_reasons());
+	for (unsigned i = 0; i < wgh_n_drop_reasons(); i++) {
+		const struct wgh_drop_reason *r = wgh_drop_reason(i);
 		assert_non_null(r->name);
 		assert_non_null(r->text);
 		assert_true(*r->name && *r->text);
@@ -23,8 +23,8 @@ static void test_drop_every_reason_has_a_unique_plain_name_and_a_text(void **sta
 		assert_int_equal(
 			strlen(r->name), strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_"));
 		for (unsigned j = 0; j < i; j++) {
-			assert_string_not_equal(r->name, wgh_drop_reasons[j].name);
-			assert_string_not_equal(r->text, wgh_drop_reasons[j].text);
+			assert_string_not_equal(r->name, wgh_drop_reason(j)->name);
+			assert_string_not_equal(r->text, wgh_drop_reason(j)->text);
 		}
 	}
 }
@@ -32,10 +32,10 @@ static void test_drop_every_reason_has_a_unique_plain_name_and_a_text(void **sta
 static void test_drop_table_is_in_the_order_of_the_enum(void **state)
 {
 	(void)state;
-	assert_string_equal("none", wgh_drop_reasons[DROP_NONE].name);
-	assert_string_equal("truncated", wgh_drop_reasons[1].name);
-	assert_string_equal("source", wgh_drop_reasons[DROP_SOURCE].name);
-	assert_string_equal("tun_write", wgh_drop_reasons[DROP_N - 1].name);
+	assert_string_equal("none", wgh_drop_reason(DROP_NONE)->name);
+	assert_string_equal("truncated", wgh_drop_reason(1)->name);
+	assert_string_equal("source", wgh_drop_reason(DROP_SOURCE)->name);
+	assert_string_equal("tun_write", wgh_drop_reason(DROP_N - 1)->name);
 }
 
 int main(void)

@@ -188,6 +188,24 @@ static void reach_flood(void)
 	}
 }
 
+static void reach_no_memory(void)
+{
+	static struct mem_budget used_up = {.limit_bytes = 1};
+	struct slab *slab = &f.hub->keypairs;
+	struct mem_budget *budget_before = slab->budget;
+	struct slab_free *free_before = slab->free;
+	struct wire_initiation msg;
+
+	fixture_advance(&f, NS_PER_S);
+	remote_initiation(&f, &a, &msg);
+	slab->budget = &used_up;
+	slab->free = NULL;
+	from_a(&msg, sizeof msg);
+	slab->free = free_before;
+	slab->budget = budget_before;
+	assert_true(relaxed_get(&used_up.n_refused) == 1);
+}
+
 static void reach_stray_response(void)
 {
 	struct wire_response msg = {{WIRE_RESPONSE}};
@@ -344,6 +362,19 @@ static void reach_policy(void)
 	send_to(10, 0, 0, 2);
 }
 
+static void drop_all(void *arg, struct wgh_filter_packet *packets, size_t n)
+{
+	(void)arg;
+	for (size_t i = 0; i < n; i++)
+		packets[i].drop = true;
+}
+
+static void reach_filter(void)
+{
+	f.hub->options.filter = drop_all;
+	send_to(10, 0, 0, 2);
+}
+
 static void reach_routing_loop(void)
 {
 	struct inner p = inner4(254, 2, 100);
@@ -422,6 +453,7 @@ static const struct way {
 	[DROP_UNKNOWN_PEER] = {reach_unknown_peer},
 	[DROP_OLD_TIMESTAMP] = {reach_old_timestamp, &a},
 	[DROP_FLOOD] = {reach_flood, &a},
+	[DROP_NO_MEMORY] = {reach_no_memory, &a},
 	[DROP_STRAY_RESPONSE] = {reach_stray_response},
 	[DROP_COOKIE] = {reach_cookie},
 	[DROP_REPLY_ADDRESS] = {reach_reply_address},
@@ -440,6 +472,7 @@ static const struct way {
 	[DROP_TOO_BIG] = {reach_too_big, &a},
 	[DROP_NO_HOST] = {reach_no_host, &a},
 	[DROP_POLICY] = {reach_policy, &a},
+	[DROP_FILTER] = {reach_filter, &a},
 	[DROP_ROUTING_LOOP] = {reach_routing_loop, &b, .scene = SCENE_TUN},
 	[DROP_NO_FLOW] = {.unit_test = "tests/core/test_flow.c"},
 	[DROP_FLOW_TABLE_FULL] = {.unit_test = "tests/core/test_flow_full.c"},
@@ -483,7 +516,7 @@ static void assert_only(enum drop reason, const struct way *way)
 
 		if (moved != (r == reason ? n : 0))
 			fail_msg("on the way to %s, %s was counted %u times",
-				wgh_drop_reasons[reason].name, wgh_drop_reasons[r].name,
+				wgh_drop_reason(reason)->name, wgh_drop_reason(r)->name,
 				(unsigned)moved);
 		for (int i = 0; i < 3; i++) {
 			const bool counts = r == reason && remotes[i] == way->of;
@@ -491,7 +524,7 @@ static void assert_only(enum drop reason, const struct way *way)
 
 			if (moved_of != (counts ? n : 0))
 				fail_msg("on the way to %s, %s of peer %c was counted %u times",
-					wgh_drop_reasons[reason].name, wgh_drop_reasons[r].name,
+					wgh_drop_reason(reason)->name, wgh_drop_reason(r)->name,
 					"abc"[i], (unsigned)moved_of);
 		}
 	}
@@ -505,7 +538,7 @@ static void test_drops_every_reason_is_reached_and_counted_alone(void **state)
 
 		if (!way->reach) {
 			if (!way->io_test && !way->unit_test)
-				fail_msg("no way to %s", wgh_drop_reasons[reason].name);
+				fail_msg("no way to %s", wgh_drop_reason(reason)->name);
 			continue;
 		}
 		begin(way->scene);

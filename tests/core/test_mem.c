@@ -1,4 +1,5 @@
-/* The slab: objects that hold keys are wiped when they are put back and zero when they come out. */
+/* The slab: objects that hold keys are wiped when they are put back and zero when they come out.
+ * The budget: what is taken is charged to the last byte, and never more than the limit. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/spin.h"
 #include "tests/lib/rng.h"
 
 #define OBJECT_BYTES 1000 /* 64 of them in a chunk, and not whole lines */
@@ -19,7 +21,7 @@ static void test_slab_objects_are_zero_aligned_and_apart(void **state)
 	struct slab slab;
 
 	(void)state;
-	slab_init(&slab, OBJECT_BYTES);
+	slab_init(&slab, OBJECT_BYTES, NULL);
 	for (unsigned i = 0; i < N_OBJECTS; i++) {
 		objects[i] = slab_get(&slab);
 		assert_non_null(objects[i]);
@@ -40,7 +42,7 @@ static void test_slab_wipes_what_is_put_back(void **state)
 	uint8_t *object;
 
 	(void)state;
-	slab_init(&slab, OBJECT_BYTES);
+	slab_init(&slab, OBJECT_BYTES, NULL);
 	object = slab_get(&slab);
 	assert_non_null(object);
 	memset(object, 0xee, OBJECT_BYTES);
@@ -62,7 +64,7 @@ static void test_slab_reuses_objects_zeroed_in_any_order(void **state)
 
 	(void)state;
 	memset(held, 0, sizeof held);
-	slab_init(&slab, 64);
+	slab_init(&slab, 64, NULL);
 	for (unsigned round = 0; round < 20000; round++) {
 		uint8_t **slot = &held[rng_below(&rng, 128)];
 
@@ -85,10 +87,79 @@ static void test_slab_put_of_nothing_is_allowed(void **state)
 	struct slab slab;
 
 	(void)state;
-	slab_init(&slab, 64);
+	slab_init(&slab, 64, NULL);
 	slab_put(&slab, NULL);
 	assert_int_equal(slab.n_used, 0);
 	slab_fini(&slab);
+}
+
+static void test_budget_counts_every_block_until_it_is_freed(void **state)
+{
+	struct mem_budget budget = {0};
+	uint32_t *numbers;
+	uint8_t *lines;
+	void *secret;
+
+	(void)state;
+	numbers = mem_new(&budget, 100, sizeof *numbers);
+	lines = mem_new_lines(&budget, 1000);
+	secret = mem_secret_new(&budget, 10);
+	assert_true(numbers && lines && secret);
+	assert_int_equal((uintptr_t)lines % 64, 0);
+	assert_true(ct_is_zero(numbers, 100 * sizeof *numbers));
+	assert_in_range(
+		relaxed_get(&budget.used_bytes), 400 + 1000 + 4096, 400 + 1000 + 4096 + 256);
+	numbers[99] = 7;
+	numbers = mem_resize(&budget, numbers, 5000, sizeof *numbers);
+	assert_non_null(numbers);
+	assert_int_equal(numbers[99], 7);
+	assert_true(relaxed_get(&budget.used_bytes) >= 20000 + 1000 + 4096);
+	mem_free(numbers);
+	mem_free(lines);
+	mem_secret_free(&budget, secret, 10);
+	mem_free(NULL);
+	assert_int_equal(relaxed_get(&budget.used_bytes), 0);
+	assert_true(relaxed_get(&budget.peak_bytes) >= 20000 + 1000 + 4096);
+	assert_int_equal(relaxed_get(&budget.n_refused), 0);
+}
+
+static void test_budget_refuses_what_would_pass_its_limit_and_counts_it(void **state)
+{
+	struct mem_budget budget = {.limit_bytes = 100000};
+	uint8_t *all, *same;
+
+	(void)state;
+	assert_null(mem_new(&budget, 100000, 1)); /* with its head it is more */
+	all = mem_new(&budget, 100000 - MEM_HEAD_BYTES, 1);
+	assert_non_null(all);
+	assert_null(mem_new(&budget, 1, 1));
+	assert_null(mem_new_lines(&budget, 1));
+	assert_null(mem_secret_new(&budget, 1));
+	same = mem_resize(&budget, all, 200000, 1);
+	assert_null(same); /* all is as it was */
+	assert_int_equal(relaxed_get(&budget.used_bytes), 100000);
+	assert_int_equal(relaxed_get(&budget.n_refused), 5);
+	mem_free(all);
+	assert_null(mem_new(&budget, SIZE_MAX, 16));
+	assert_null(mem_new_lines(&budget, SIZE_MAX - 7));
+	assert_int_equal(relaxed_get(&budget.used_bytes), 0);
+	assert_int_equal(relaxed_get(&budget.peak_bytes), 100000);
+}
+
+static void test_budget_of_a_slab_is_charged_by_chunk(void **state)
+{
+	struct mem_budget budget = {.limit_bytes = 100000};
+	struct slab slab;
+	unsigned n = 0;
+
+	(void)state;
+	slab_init(&slab, 64, &budget);
+	while (slab_get(&slab))
+		n++;
+	assert_int_equal(n, 65536 / 64 - 1); /* one chunk; a second would be too much */
+	assert_int_equal(relaxed_get(&budget.n_refused), 1);
+	slab_fini(&slab);
+	assert_int_equal(relaxed_get(&budget.used_bytes), 0);
 }
 
 int main(void)
@@ -98,6 +169,9 @@ int main(void)
 		cmocka_unit_test(test_slab_wipes_what_is_put_back),
 		cmocka_unit_test(test_slab_reuses_objects_zeroed_in_any_order),
 		cmocka_unit_test(test_slab_put_of_nothing_is_allowed),
+		cmocka_unit_test(test_budget_counts_every_block_until_it_is_freed),
+		cmocka_unit_test(test_budget_refuses_what_would_pass_its_limit_and_counts_it),
+		cmocka_unit_test(test_budget_of_a_slab_is_charged_by_chunk),
 	};
 
 	if (secret_init())

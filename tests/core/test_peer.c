@@ -48,7 +48,7 @@ static void test_peer_is_found_by_key_and_by_slot_once_inserted(void **state)
 	struct peer *peer;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	assert_null(find(&table, 1));
 	assert_null(peer_at(&table, 0, 1));
 	peer = peer_new(&table, &key);
@@ -71,7 +71,7 @@ static void test_peer_new_waits_for_nothing(void **state)
 	struct peer *peer;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	peer = peer_new(&table, &key);
 	assert_non_null(peer);
 	assert_memory_equal(&peer->public_key, &key, sizeof key);
@@ -90,7 +90,7 @@ static void test_peer_slot_is_reused_under_another_serial(void **state)
 	uint32_t slot, serial;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	first = add(&table, 1);
 	slot = first->slot;
 	serial = first->serial;
@@ -113,7 +113,7 @@ static void test_peer_removed_and_added_again_is_another_peer(void **state)
 	struct peer *first, *second;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	first = add(&table, 1);
 	first->last_timestamp[0] = 9;
 	memset(first->psk.bytes, 7, 32);
@@ -144,7 +144,7 @@ static void test_peer_table_agrees_with_a_naive_twin_while_it_grows(void **state
 	uint32_t n_peers = 0, n_max = 0;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	for (unsigned round = 0; round < 30000; round++) {
 		uint32_t i = (uint32_t)rng_below(&rng, N_KEYS), k;
 
@@ -175,7 +175,7 @@ static void test_peer_reserve_makes_room_for_all_at_once(void **state)
 	struct peer_table table;
 
 	(void)state;
-	assert_int_equal(peer_table_init(&table, HASH_KEY), 0);
+	assert_int_equal(peer_table_init(&table, HASH_KEY, NULL), 0);
 	assert_int_equal(peer_reserve(&table, 1000), 0);
 	for (uint32_t i = 0; i < 1000; i++) {
 		struct x25519_public key = key_of(i);
@@ -196,7 +196,7 @@ static struct peer *peer;
 static int setup_peer(void **state)
 {
 	(void)state;
-	if (peer_table_init(&table, HASH_KEY))
+	if (peer_table_init(&table, HASH_KEY, NULL))
 		return -1;
 	peer = add(&table, 1);
 	return 0;

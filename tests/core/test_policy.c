@@ -148,11 +148,11 @@ static void assert_refused(const struct wgh_policy *p, const char *words)
 	struct wgh_error error = {{0}};
 	struct policy *policy = NULL;
 
-	assert_int_equal(policy_new(&policy, p, &error), -EINVAL);
+	assert_int_equal(policy_new(&policy, p, NULL, &error), -EINVAL);
 	assert_null(policy);
 	if (!strstr(error.text, words))
 		fail_msg("\"%s\" is not in: %s", words, error.text);
-	assert_int_equal(policy_new(&policy, p, NULL), -EINVAL); /* no words wanted */
+	assert_int_equal(policy_new(&policy, p, NULL, NULL), -EINVAL); /* no words wanted */
 }
 
 static void test_policy_refusal_names_the_rule_and_what_is_wrong(void **state)
@@ -254,7 +254,7 @@ static void test_policy_pairs_are_plain_where_no_rule_could_say_otherwise(void *
 	said.rules = rules;
 	said.n_rules = 2;
 	said.table[CLIENT][OWN] = said.table[OWN][CLIENT] = WGH_ALLOW;
-	assert_int_equal(policy_new(&p, &said, NULL), 0);
+	assert_int_equal(policy_new(&p, &said, NULL, NULL), 0);
 	assert_true(admit_plain(p, PEER, PEER));
 	assert_true(admit_plain(p, PEER, HOST));
 	assert_true(admit_plain(p, HOST, CLIENT));

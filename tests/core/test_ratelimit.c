@@ -44,7 +44,7 @@ static unsigned burst(struct ratelimit *limit, const struct wgh_endpoint *e, uin
 
 static int setup(void **state)
 {
-	*state = ratelimit_new(KEY);
+	*state = ratelimit_new(KEY, NULL);
 	return *state ? 0 : -1;
 }
 
@@ -178,7 +178,7 @@ static void test_ratelimit_forgets_idle_sources_after_a_second(void **state)
 static void test_ratelimit_key_decides_who_shares_a_row(void **state)
 {
 	uint8_t other_key[16] = {0};
-	struct ratelimit *other = ratelimit_new(other_key);
+	struct ratelimit *other = ratelimit_new(other_key, NULL);
 	unsigned differ = 0;
 
 	assert_non_null(other);

@@ -22,7 +22,7 @@ static void test_ring_gives_records_back_in_order(void **state)
 	char out[16] = "";
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	assert_int_equal(ring_pop(&ring, out, sizeof out), 0);
 	assert_true(ring_push(&ring, "one", 3, NULL, 0));
 	assert_true(ring_push(&ring, "t", 1, "wo", 2));
@@ -46,7 +46,7 @@ static void test_ring_full_refuses_and_keeps_what_it_has(void **state)
 	uint32_t n = 0;
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	while (record[0] = (uint8_t)n, ring_push(&ring, record, sizeof record, NULL, 0))
 		n++;
 	assert_int_equal(n, RING_BYTES / 64); /* length and bytes, to the last one */
@@ -66,7 +66,7 @@ static void test_ring_refuses_a_record_larger_than_itself(void **state)
 	struct ring ring;
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	assert_false(ring_push(&ring, big, sizeof big, NULL, 0));
 	assert_false(ring_push(&ring, big, RING_BYTES, NULL, 0));
 	assert_true(ring_push(&ring, big, RING_BYTES - 4, NULL, 0));
@@ -79,7 +79,7 @@ static void test_ring_cuts_a_record_to_the_reader_s_room(void **state)
 	char out[4] = "....";
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	assert_true(ring_push(&ring, "abcdefgh", 8, NULL, 0));
 	assert_true(ring_push(&ring, "xyz", 3, NULL, 0));
 	assert_int_equal(ring_pop(&ring, out, 2), 2);
@@ -101,7 +101,7 @@ static void test_ring_agrees_with_a_naive_queue_also_where_its_counters_wrap(voi
 	struct ring ring;
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	ring.written = ring.read = UINT32_MAX - 100 * RING_BYTES + 1;
 	ring.n_written = ring.n_read = UINT32_MAX - 10;
 	for (unsigned round = 0; round < 20000; round++) {
@@ -161,7 +161,7 @@ static void test_ring_carries_every_record_once_between_two_threads(void **state
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(ring_init(&ring, RING_BYTES), 0);
+	assert_int_equal(ring_init(&ring, RING_BYTES, NULL), 0);
 	assert_int_equal(pthread_create(&thread, NULL, writer, &ring), 0);
 	for (uint32_t i = 0; i < N_SENT;) {
 		uint32_t len = ring_pop(&ring, record, sizeof record);

@@ -51,7 +51,7 @@ static struct peer *insert(struct route_set *set, const char *text, struct peer 
 
 static struct route_set *new_set(void)
 {
-	struct route_set *set = route_set_new(0x243f6a8885a308d3);
+	struct route_set *set = route_set_new(0x243f6a8885a308d3, NULL);
 
 	assert_non_null(set);
 	return set;
@@ -165,7 +165,7 @@ static void test_route_search_in_a_tiny_table_ends(void **state)
 {
 	(void)state;
 	for (uint64_t seed = 0; seed < 16; seed++) {
-		struct route_set *set = route_set_new(seed);
+		struct route_set *set = route_set_new(seed, NULL);
 		assert_non_null(set);
 		insert(set, "10.0.0.1/32", &A);
 		insert(set, "fd00::1/128", &B);
@@ -574,7 +574,7 @@ static void twin_walk(uint8_t family, uint64_t seed)
 {
 	static struct twin twin;
 	static struct peer owners[TWIN_OWNERS];
-	struct route_set *set = route_set_new(seed);
+	struct route_set *set = route_set_new(seed, NULL);
 
 	assert_non_null(set);
 	twin.n = 0;

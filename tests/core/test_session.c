@@ -42,7 +42,7 @@ static void test_session_handshake_becomes_keypair_under_the_same_index(void **s
 	struct peer *peer = aligned_alloc(64, sizeof *peer);
 
 	(void)state;
-	assert_int_equal(session_init(&table), 0);
+	assert_int_equal(session_init(&table, NULL), 0);
 	assert_false(session_taken(&table, 0xfffffff0));
 	assert_int_equal(session_add_handshake(&table, 0xfffffff0, peer, &old), 0);
 	assert_null(old);
@@ -68,7 +68,7 @@ static void test_session_index_zero_is_an_index_like_any_other(void **state)
 	struct session_table table;
 
 	(void)state;
-	assert_int_equal(session_init(&table), 0);
+	assert_int_equal(session_init(&table, NULL), 0);
 	assert_null(lookup(&table, 0));
 	add_keypair(&table, &keypair);
 	assert_ptr_equal(lookup(&table, 0), &keypair);
@@ -84,7 +84,7 @@ static void test_session_index_that_died_may_be_taken_again(void **state)
 	struct session_table table;
 
 	(void)state;
-	assert_int_equal(session_init(&table), 0);
+	assert_int_equal(session_init(&table, NULL), 0);
 	add_keypair(&table, &first);
 	session_remove(&table, 77);
 	assert_false(session_taken(&table, 77));
@@ -115,7 +115,7 @@ static void test_session_agrees_with_a_naive_twin(void **state)
 	uint32_t n_live = 0, n_rebuilt = 0;
 
 	(void)state;
-	assert_int_equal(session_init(&table), 0);
+	assert_int_equal(session_init(&table, NULL), 0);
 	for (uint32_t i = 0; i < N_INDICES; i++)
 		keypairs[i].local_index = index_of(i);
 	for (unsigned round = 0; round < 200000; round++) {
@@ -173,7 +173,7 @@ static void test_session_array_follows_the_number_of_live_entries(void **state)
 	struct session_array *array;
 
 	(void)state;
-	assert_int_equal(session_init(&table), 0);
+	assert_int_equal(session_init(&table, NULL), 0);
 	for (uint32_t i = 0; i < 5000; i++) {
 		keypairs[i].local_index = i * 2654435761u;
 		add_keypair(&table, &keypairs[i]);
@@ -240,7 +240,7 @@ static void test_session_reader_sees_every_session_while_the_writer_rebuilds(voi
 	void *result;
 
 	(void)state;
-	assert_int_equal(session_init(&shared.table), 0);
+	assert_int_equal(session_init(&shared.table, NULL), 0);
 	for (uint32_t i = 0; i < N_STABLE; i++) {
 		shared.stable[i].local_index = i * 4096;
 		add_keypair(&shared.table, &shared.stable[i]);

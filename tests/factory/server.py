@@ -5,7 +5,9 @@ Only Python's standard library and openssl(1). It listens on loopback and on a U
 its certificates at start, keeps everything in memory, and does on demand what servers do on bad
 days. Merge, history, tokens and the peer list are real; nobody ever checked it against the service.
 
-    server.py [--factory NAME] [--port N] [--dir DIR] [--background | --until-eof]
+    server.py [--factory NAME] [--port N] [--dir DIR] [--dns NAME]... [--background | --until-eof]
+
+--dns: the certificate is good for this name, too.
 
 When it is ready it prints lines of NAME=VALUE that a shell can eval, then an empty line:
 
@@ -219,11 +221,11 @@ class World:
     """All of it: what is remembered, what is scripted, and who listens. One lock for everything
     but the connections."""
 
-    def __init__(self, factory, port, directory):
+    def __init__(self, factory, port, directory, dns_names):
         self.lock, self.stopping = threading.RLock(), threading.Event()
         self.settings = {**control.SETTINGS, **oauth.SETTINGS}
         self.store, self.oauth = store.Store(factory), oauth.OAuth(self.settings, factory)
-        self.faults, self.tls = faults.Faults(), tls.Tls(directory)
+        self.faults, self.tls = faults.Faults(), tls.Tls(directory, dns_names)
         self.tls_now, self.tls_times = "good", -1
         self.counts, self.journal = collections.Counter(), collections.deque(maxlen=20000)
         self.n_requests = 0
@@ -344,6 +346,7 @@ def arguments():
     parser.add_argument("--factory", default="acme-presses")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dir")
+    parser.add_argument("--dns", action="append", default=[])
     ends = parser.add_mutually_exclusive_group()
     ends.add_argument("--background", action="store_true")
     ends.add_argument("--until-eof", action="store_true")
@@ -368,7 +371,7 @@ def main():
     directory = os.path.abspath(args.dir or tempfile.mkdtemp(prefix="factory."))
     os.makedirs(directory, mode=0o700, exist_ok=True)
     try:
-        world = World(args.factory, args.port, directory)
+        world = World(args.factory, args.port, directory, args.dns)
     except (OSError, subprocess.CalledProcessError) as error:
         print("server.py: %s" % error, file=sys.stderr)
         if not args.dir:

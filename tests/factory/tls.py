@@ -13,14 +13,16 @@ RIGHT_NAMES = "DNS:localhost,IP:127.0.0.1,IP:127.0.0.2"
 
 
 class Tls:
-    def __init__(self, directory):
+    def __init__(self, directory, more_names=()):
+        """more_names: what clients may call the server, too, as DNS names."""
+        right_names = ",".join([RIGHT_NAMES] + ["DNS:" + name for name in more_names])
         self.directory = directory
         self._authority("ca")
         self._authority("unknown-ca")
         self.ca_path = self._path("ca.pem")
         self.contexts = {
-            "good": self._context("good", "ca", RIGHT_NAMES),
-            "untrusted": self._context("untrusted", "unknown-ca", RIGHT_NAMES),
+            "good": self._context("good", "ca", right_names),
+            "untrusted": self._context("untrusted", "unknown-ca", right_names),
             "wrongname": self._context("wrongname", "ca", "DNS:api.example.net"),
         }
 

@@ -170,6 +170,9 @@ peer() {
 }
 
 # Last handshake of a peer at an interface, in seconds since 1970: handshake_at hub0 p1
+# What a hub or interface received from a peer since it has it. A peer that is made anew begins at 0;
+# the time of the handshake says less, because wireguard-go may repeat one that has succeeded.
+received_from() { wg show "$1" transfer | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
 handshake_at() { wg show "$1" latest-handshakes | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
 has_handshake() { [ "$(handshake_at "$1" "$2")" -gt 0 ]; }
 endpoint_of() { wg show "$1" endpoints | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }

@@ -78,9 +78,18 @@ static void add_peers(struct fixture *f)
 	apply(f, &(struct wgh_change){.peers = changes, .n_peers = N_PEERS});
 }
 
-/* ifname NULL: without a TUN. */
-static void start_with(
-	struct fixture *f, unsigned n_workers, unsigned offloads_off, const char *ifname)
+/* In threads of the device; main looks after they have begun. */
+static _Atomic unsigned n_threads_begun;
+
+static void on_thread(void *arg)
+{
+	(void)arg;
+	n_threads_begun++;
+}
+
+/* ifname NULL: without a TUN. udp_fds NULL: its own sockets. */
+static void start_handed(struct fixture *f, unsigned n_workers, unsigned offloads_off,
+	const char *ifname, const int *udp_fds, size_t n_udp_fds)
 {
 	struct wgh_prefix own = {.addr = {.bytes = {10, 9, 0, 1}, .family = WGH_IPV4}, .bits = 24};
 	struct wgh_device_options options = {.ifname = ifname ? ifname : "test",
@@ -90,6 +99,9 @@ static void start_with(
 		.offloads_off = offloads_off,
 		.addresses = &own,
 		.n_addresses = 1,
+		.udp_fds = udp_fds,
+		.n_udp_fds = n_udp_fds,
+		.on_thread = on_thread,
 		.on_event = on_event,
 		.arg = f};
 	struct wgh_change change = {.flags = WGH_HAS_PRIVATE_KEY};
@@ -120,6 +132,12 @@ static void start_with(
 	add_peers(f);
 	for (unsigned i = 0; i < N_PEERS; i++)
 		udp_peer_connect(&f->peers[i], &f->key, listen_port(f));
+}
+
+static void start_with(
+	struct fixture *f, unsigned n_workers, unsigned offloads_off, const char *ifname)
+{
+	start_handed(f, n_workers, offloads_off, ifname, NULL, 0);
 }
 
 static void start(struct fixture *f, unsigned n_workers, unsigned offloads_off)
@@ -250,6 +268,17 @@ static void test_device_refuses_a_taken_port_and_keeps_its_own(void **state)
 	stop(&f);
 }
 
+/* Down wiped the hub's sessions: new peers, new handshakes. */
+static void connect_again(struct fixture *f, uint16_t port)
+{
+	for (unsigned p = 0; p < N_PEERS; p++) {
+		udp_peer_fini(&f->peers[p]);
+		udp_peer_init(&f->peers[p], (uint8_t)(p + 2));
+		udp_peer_connect(&f->peers[p], &f->key, port);
+	}
+	add_peers(f);
+}
+
 static void test_device_comes_up_again_on_the_same_port(void **state)
 {
 	struct fixture f;
@@ -264,13 +293,7 @@ static void test_device_comes_up_again_on_the_same_port(void **state)
 	device_set_up(f.device, true);
 	assert_true(wgh_device_is_up(f.device));
 	assert_int_equal(listen_port(&f), before);
-	for (unsigned p = 0; p < N_PEERS;
-		p++) { /* down wiped the hub's sessions: new peers, new handshakes */
-		udp_peer_fini(&f.peers[p]);
-		udp_peer_init(&f.peers[p], (uint8_t)(p + 2));
-		udp_peer_connect(&f.peers[p], &f.key, before);
-	}
-	add_peers(&f);
+	connect_again(&f, before);
 	all_ping_hub(&f);
 	must_reach(&f, 0, 1);
 	stop(&f);
@@ -360,8 +383,8 @@ static void test_device_counts_what_it_forwards_and_drops(void **state)
 	for (int tries = 0; tries < 100 && no_route < 10; tries++) {
 		usleep(10000);
 		s = snapshot(&f);
-		for (unsigned r = 0; r < wgh_n_drop_reasons; r++)
-			if (!strcmp(wgh_drop_reasons[r].name, "no_route"))
+		for (unsigned r = 0; r < wgh_n_drop_reasons(); r++)
+			if (!strcmp(wgh_drop_reason(r)->name, "no_route"))
 				no_route = s->drops[r];
 		if (no_route == 10)
 			assert_int_equal(s->n_forwarded - before, 10);
@@ -446,6 +469,148 @@ static void test_device_counts_refused_tun_writes(void **state)
 	netns_leave(before);
 }
 
+/* ---- sockets handed in ---- */
+
+/* n sockets of one family on one port (0: any, which is the answer), all addresses. */
+static uint16_t bound_sockets(int *fds, unsigned n, int family, bool v6only, uint16_t port)
+{
+	struct sockaddr_in6 any6 = {.sin6_family = AF_INET6};
+	struct sockaddr_in any4 = {.sin_family = AF_INET};
+	struct sockaddr *any =
+		family == AF_INET ? (struct sockaddr *)&any4 : (struct sockaddr *)&any6;
+	socklen_t len = family == AF_INET ? sizeof any4 : sizeof any6;
+	int on = 1, v6 = v6only;
+
+	for (unsigned i = 0; i < n; i++) {
+		any4.sin_port = any6.sin6_port = htons(port);
+		fds[i] = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_true(fds[i] >= 0);
+		setsockopt(fds[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+		if (family == AF_INET6)
+			setsockopt(fds[i], IPPROTO_IPV6, IPV6_V6ONLY, &v6, sizeof v6);
+		assert_int_equal(bind(fds[i], any, len), 0);
+		assert_int_equal(getsockname(fds[i], any, &len), 0);
+		port = ntohs(family == AF_INET ? any4.sin_port : any6.sin6_port);
+	}
+	return port;
+}
+
+static void test_device_serves_on_sockets_handed_in(void **state)
+{
+	struct fixture f;
+	uint16_t port;
+	int fds[2];
+
+	(void)state;
+	port = bound_sockets(fds, 2, AF_INET, true, 0);
+	start_handed(&f, 2, 0, NULL, fds, 2); /* two workers: as many as sockets */
+	assert_int_equal(listen_port(&f), port);
+	all_ping_hub(&f);
+	/* Down and up again: the same sockets, which nobody else could have taken meanwhile. */
+	device_set_up(f.device, false);
+	device_set_up(f.device, true);
+	assert_int_equal(listen_port(&f), port);
+	connect_again(&f, port);
+	all_ping_hub(&f);
+	stop(&f);
+}
+
+static void test_device_leaves_sockets_handed_in_for_another_port(void **state)
+{
+	struct wgh_change change = {.flags = WGH_HAS_LISTEN_PORT};
+	struct fixture f;
+	uint16_t port;
+	int fds[1];
+
+	(void)state;
+	port = bound_sockets(fds, 1, AF_INET, true, 0);
+	start_handed(&f, 1, 0, NULL, fds, 1);
+	apply(&f, &change);
+	assert_int_not_equal(listen_port(&f), port);
+	change.listen_port = port;
+	apply(&f, &change);
+	assert_int_equal(listen_port(&f), port);
+	all_ping_hub(&f);
+	stop(&f);
+}
+
+static void refuse_handed(const int *fds, size_t n, const char *why)
+{
+	struct wgh_device_options options = {
+		.ifname = "test", .tun_fd = -1, .no_tun = true, .udp_fds = fds, .n_udp_fds = n};
+	struct wgh_device *device;
+	struct wgh_error error;
+	uv_loop_t loop;
+
+	uv_loop_init(&loop);
+	assert_int_equal(wgh_device_new(&device, &loop, &options, &error), -EINVAL);
+	if (!strstr(error.text, why))
+		fail_msg("%s", error.text);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void test_device_refuses_sockets_it_cannot_serve(void **state)
+{
+	int fds[3];
+
+	(void)state;
+	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	refuse_handed(fds, 1, "not a bound UDP socket");
+	fds[0] = socket(AF_INET, SOCK_DGRAM, 0);
+	refuse_handed(fds, 1, "not a bound UDP socket");
+	bound_sockets(fds, 1, AF_INET6, false, 0);
+	refuse_handed(fds, 1, "BindIPv6Only");
+	bound_sockets(fds, 1, AF_INET, true, 0);
+	bound_sockets(fds + 1, 1, AF_INET, true, 0);
+	refuse_handed(fds, 2, "different ports");
+	bound_sockets(fds + 2, 1, AF_INET6, true, bound_sockets(fds, 2, AF_INET, true, 0));
+	refuse_handed(fds, 3, "as many of each");
+}
+
+/* ---- its threads ---- */
+
+static void test_device_calls_the_hook_in_each_thread(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	n_threads_begun = 0;
+	start(&f, 3, 0);
+	all_ping_hub(&f);
+	assert_int_equal(n_threads_begun, 4); /* workers and protocol */
+	stop(&f);
+}
+
+/* False until the thread that hangs goes on. */
+static bool alive_again(struct fixture *f)
+{
+	wgh_device_is_alive(f->device);
+	for (int i = 0; i < 500; i++) {
+		usleep(10000);
+		if (wgh_device_is_alive(f->device))
+			return true;
+	}
+	return false;
+}
+
+static void test_device_that_hangs_is_not_alive(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, 2, 0);
+	assert_true(alive_again(&f));
+	/* The protocol thread needs this lock to do anything at all. */
+	device_lock(f.device);
+	wgh_device_is_alive(f.device);
+	usleep(50000);
+	assert_false(wgh_device_is_alive(f.device));
+	device_unlock(f.device);
+	assert_true(alive_again(&f));
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +626,11 @@ int main(void)
 		cmocka_unit_test(test_device_counts_truncated_datagrams),
 		cmocka_unit_test(test_device_counts_refused_sends),
 		cmocka_unit_test(test_device_counts_refused_tun_writes),
+		cmocka_unit_test(test_device_serves_on_sockets_handed_in),
+		cmocka_unit_test(test_device_leaves_sockets_handed_in_for_another_port),
+		cmocka_unit_test(test_device_refuses_sockets_it_cannot_serve),
+		cmocka_unit_test(test_device_calls_the_hook_in_each_thread),
+		cmocka_unit_test(test_device_that_hangs_is_not_alive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,8 +120,8 @@ int fake_device_snapshot(void *arg, struct wgh_snapshot **snapshot)
 	}
 	f = calloc(1, sizeof *f);
 	f->device = d;
-	f->drops = calloc(wgh_n_drop_reasons, sizeof *f->drops);
-	f->peer_drops = calloc(wgh_n_drop_reasons, sizeof *f->peer_drops);
+	f->drops = calloc(wgh_n_drop_reasons(), sizeof *f->drops);
+	f->peer_drops = calloc(wgh_n_drop_reasons(), sizeof *f->peer_drops);
 	f->s = (struct wgh_snapshot){
 		.has_private_key = memcmp(d->private_key, zero, sizeof zero) != 0,
 		.listen_port = d->listen_port,

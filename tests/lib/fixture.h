@@ -31,6 +31,7 @@ struct sent {
 
 struct fixture {
 	struct hub *hub;
+	struct mem_budget budget; /* no limit; the hub leaves it empty when it goes */
 	struct worker *worker; /* the first */
 	struct x25519_public hub_key;
 	struct rng rng;

@@ -57,6 +57,8 @@ struct sim_packet {
 	uint8_t *bytes;
 };
 
+#define SIM_EVENT_KINDS 32 /* of enum wgh_event_kind, and some to come */
+
 struct sim_hub {
 	struct sim *sim;
 	struct hub *hub;
@@ -69,7 +71,7 @@ struct sim_hub {
 	uint64_t run_delay_max_ns; /* 0: the control side runs after each worker call */
 	uint64_t next_run_ns;
 	int64_t wall_offset_ns;
-	uint64_t n_events[WGH_EVENT_REACH + 1];
+	uint64_t n_events[SIM_EVENT_KINDS];
 	struct wgh_event last_event;
 	uint64_t n_sent[SIM_TYPES]; /* datagrams by type */
 	uint64_t n_in_place; /* transport messages that left in the buffer they came in */
