@@ -488,7 +488,7 @@ void creds_request_fini(struct creds_request *request)
 /* Secrets of a few characters would be in every other word. */
 #define HIDDEN_CHARS_MIN 4
 
-static void hide(char *text, const char *secret)
+void creds_hide(char *text, const char *secret)
 {
 	size_t n = secret ? strlen(secret) : 0, left = strlen(text);
 
@@ -507,12 +507,12 @@ void creds_redact(const struct creds *c, char *text)
 	char value[CREDS_HEADER_CHARS];
 	const char *name;
 
-	hide(text, c->access_token);
-	hide(text, c->refresh_token);
-	hide(text, c->client_secret);
+	creds_hide(text, c->access_token);
+	creds_hide(text, c->refresh_token);
+	creds_hide(text, c->client_secret);
 	/* base64 of the token, too */
 	if (c->header != CREDS_OSF_TOKEN && !creds_header_text(c, &name, value)) {
-		hide(text, value + strlen("Bearer "));
+		creds_hide(text, value + strlen("Bearer "));
 		secret_wipe(value, sizeof value);
 	}
 }

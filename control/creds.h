@@ -90,5 +90,7 @@ MUST_CHECK int creds_write(
 /* Stars over every occurrence of a secret of these credentials in text, also over the beginning of
  * one where the text ends: for what a server sent back. */
 void creds_redact(const struct creds *creds, char *text);
+/* The same for one secret of somebody else's. Less than 4 characters are none. */
+void creds_hide(char *text, const char *secret);
 
 #endif

@@ -39,10 +39,21 @@ static void send_request(struct factory_http *http);
 
 /* ---- answers ---- */
 
-static void hide_secrets(void *creds, char *text)
+/* What was sent, and a server may repeat: the token, and the values of headers that it knows
+ * somebody by. */
+static void hide_secrets(void *arg, char *text)
 {
+	const struct factory_http *http = arg;
+	const struct creds *creds = factory_login_creds(http->login);
+
 	if (creds)
 		creds_redact(creds, text);
+	for (size_t i = 0; http->headers && http->headers[i]; i++) {
+		const char *value = strchr(http->headers[i], ':');
+
+		if (value)
+			creds_hide(text, value + 1 + strspn(value + 1, " \t"));
+	}
 }
 
 static void forget_request(struct factory_http *http)
@@ -88,8 +99,7 @@ static void finish_status(struct factory_http *http, const struct https_answer *
 		.body = "",
 		.retry_after_s = from->retry_after_s,
 		.login_needed = factory_login_is_needed(http->login)};
-	struct factory_error_rules rules = {
-		.hide = hide_secrets, .arg = factory_login_creds(http->login)};
+	const struct factory_error_rules rules = {.hide = hide_secrets, .arg = http};
 	struct factory_error said;
 
 	if (from->status >= 200 && from->status < 300) {

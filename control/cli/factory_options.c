@@ -119,13 +119,20 @@ static const char *take_url(const char **url, const char *text)
 	return https_is_base(text) ? NULL : "must begin with https:// and have no user or query";
 }
 
-static const char *take_header(struct factory_options *o, const char *text)
+/* Its value may be a secret, too, so it is starred out where it stood. */
+static const char *take_header(struct factory_options *o, char *text)
 {
+	char *colon = strchr(text, ':'), *copy;
+
 	if (o->n_headers == FACTORY_HEADERS_MAX)
 		return "at most 16 headers";
-	if (!strchr(text, ':') || strpbrk(text, "\r\n"))
+	if (!colon || strpbrk(text, "\r\n"))
 		return "a header is \"Name: value\"";
-	o->headers[o->n_headers++] = text;
+	copy = strdup(text);
+	if (!copy)
+		return "out of memory";
+	memset(colon + 1, 'x', strlen(colon + 1));
+	o->headers[o->n_headers++] = copy;
 	return NULL;
 }
 
@@ -234,13 +241,15 @@ static void shown_name(char out[40], const struct row *row, bool is_long)
 		snprintf(out, 40, "-%c", row->option.val);
 }
 
-/* Key, credentials, factory and interface are not among them: the unit has its own. */
+/* Key, credentials, factory and interface are not among them: the unit has its own; headers may be
+ * secret. */
 static const char *note_given(struct factory_options *o, const struct row *row, const char *value)
 {
 	static char absolute[FACTORY_GIVEN_MAX][4096];
 	unsigned n = o->n_given;
 
-	if (!(row->who & FOR_DAEMON) || (row->option.val < 256 && strchr("tafnk", row->option.val)))
+	if (!(row->who & FOR_DAEMON) || row->option.val == OPT_HEADER ||
+		(row->option.val < 256 && strchr("tafnk", row->option.val)))
 		return NULL;
 	if (n == FACTORY_GIVEN_MAX)
 		return "too many options";
@@ -360,7 +369,7 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 
 	*o = (struct factory_options){.command = command, .who = who};
 	hub_options_init(&o->hub);
-	o->factory.poll.http.headers = o->headers;
+	o->factory.poll.http.headers = (const char *const *)o->headers;
 	code = read_words(o, argc, argv);
 	if (!code && who == FOR_ENABLE_RUN)
 		code = factory_take_environment(o);
@@ -399,4 +408,10 @@ void factory_options_fini(struct factory_options *o)
 		secret_wipe(o->token, strlen(o->token));
 	free(o->token);
 	o->token = NULL;
+	while (o->n_headers) {
+		char *header = o->headers[--o->n_headers];
+
+		secret_wipe(header, strlen(header));
+		free(header);
+	}
 }

@@ -2,8 +2,8 @@
  * global options, then a subcommand and its options, in any order here; what the environment adds
  * to it.
  *
- * Everything that is wrong is said, and gives an exit code. Secrets: -t is starred out of argv; the
- * key and the token are wiped by factory_options_fini().
+ * Everything that is wrong is said, and gives an exit code. Secrets: -t and the values of --header
+ * are starred out of argv; they and the key are wiped by factory_options_fini().
  */
 #ifndef CONTROL_FACTORY_OPTIONS_H
 #define CONTROL_FACTORY_OPTIONS_H
@@ -39,7 +39,7 @@ struct factory_options {
 	struct factory_hub_options factory; /* poll.http: where and how to ask the API */
 	const char *name, *key_path, *state_dir;
 	char *token; /* -t or the environment; ours, wiped */
-	const char *headers[FACTORY_HEADERS_MAX + 1];
+	char *headers[FACTORY_HEADERS_MAX + 1]; /* ours, wiped */
 	unsigned n_headers;
 	bool no_hosts, device_to_device, token_in_argv;
 	char ifname[TEXT_IFNAME_CHARS];

@@ -34,7 +34,7 @@ factory_in_hub() {
 
 # daemon [OPTION...]: the hub, one sync a second. Log in $T/hub0.log.
 daemon() {
-	ip netns exec hub env LOG_LEVEL=debug "$wghub" --factory "$FACTORY_NAME" --oauthcreds $creds \
+	ip netns exec hub env -u FACTORY_TOKEN LOG_LEVEL=debug "$wghub" --factory "$FACTORY_NAME" --oauthcreds $creds \
 		--privatekey $T/hub.key --intf-name hub0 --no-sysctl --api-url "$FACTORY_URL" \
 		--oauth-url "$FACTORY_OAUTH_URL" --ca-file "$FACTORY_CA" --state-dir $T/state \
 		--clients-file $T/clients --hosts-file $T/hosts "$@" daemon -i 1 >>$T/hub0.log 2>&1 &
