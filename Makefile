@@ -3,7 +3,10 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+LIBDIR  ?= $(PREFIX)/lib
 VERSION := 0.1.0
+# Of the library's binary interface: dataplane/libwghub.map.
+SOVERSION := 1
 
 # VARIANT=asan|tsan|clang|fuzz builds everything again, instrumented or with the other compiler, in a
 # folder of its own.
@@ -12,6 +15,7 @@ VARIANT ?= release
 Q := $(if $(V),,@)
 CC := $(if $(filter clang fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 B := build/$(VARIANT)
+OBJCOPY ?= objcopy
 # A build within a goal, in a make that sees what the goal has installed meanwhile.
 BUILD = $(MAKE) --no-print-directory -j$(shell nproc)
 
@@ -65,22 +69,43 @@ BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH))
 
 .DELETE_ON_ERROR:
 .PHONY: all units benches
-all: $(B)/wghub $(B)/libwghub.a $(B)/libwghub.so
+all: $(B)/wghub $(B)/libwghub.a $(B)/libwghub.so $(B)/wghub.pc
 ifeq ($(VARIANT),release)
 	@ln -sf $(B)/wghub wghub
 endif
 
-$(B)/wghub: $(CLI_OBJS) $(CONTROL_OBJS) $(B)/libwghub.a
+# The program sees of the library what any other program sees; crypto/ it has besides.
+$(B)/wghub: $(CLI_OBJS) $(CONTROL_OBJS) $(B)/libwghub.a $(B)/crypto.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -pie -o $@ $^ $(CONTROL_LIBS) $(LDLIBS)
 
+# One object in which only the symbols of the public headers are left for others to see.
 $(B)/libwghub.a: $(LIB_OBJS)
+	@echo "ld $@"
+	@rm -f $@
+	$(Q)$(LD) -r -o $(B)/libwghub.o $^
+	$(Q)$(OBJCOPY) --localize-hidden $(B)/libwghub.o
+	$(Q)$(AR) rcs $@ $(B)/libwghub.o
+
+# dataplane/libwghub.map says what the number promises.
+$(B)/libwghub.so: $(LIB_OBJS) dataplane/libwghub.map
+	@echo "ld $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.$(SOVERSION) \
+		-Wl,--version-script=dataplane/libwghub.map -o $@ $(LIB_OBJS) $(LDLIBS)
+
+$(B)/wghub.pc: dataplane/wghub.pc.in Makefile
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+		-e 's|@REQUIRES@|$(PKGS)|; s|@LIBS@|$(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread|' $< >$@
+
+# For the tests and benchmarks, which look inside.
+$(B)/internal.a: $(LIB_OBJS)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(B)/libwghub.so: $(LIB_OBJS)
-	@echo "ld $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.0 -o $@ $^ $(LDLIBS)
+$(B)/crypto.a: $(call obj,$(CRYPTO))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
 # The vector back ends choose their own instruction set; the rest stays portable.
 $(B)/crypto/aead_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512ifma -mbmi2
@@ -104,7 +129,7 @@ $(B)/tests/control/test_factory_poll: ALL_LDFLAGS += -Wl,--wrap=wgh_device_apply
 $(B)/tests/control/test_factory_http: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
 # A unit test links everything but the program's main().
-$(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/libwghub.a
+$(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/internal.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
 
@@ -115,13 +140,13 @@ else
 FUZZ_MAIN := $(B)/tests/fuzz/replay_main.o
 endif
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay_main.o $(call obj,$(TESTLIB)) \
-		$(CONTROL_OBJS) $(B)/libwghub.a
+		$(CONTROL_OBJS) $(B)/internal.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %/replay_main.o,$(filter %.o,$^)) $(FUZZ_MAIN) \
 		$(filter %.a,$^) -lcmocka $(CONTROL_LIBS) $(LDLIBS)
 
 # Programs that the demonstration and the interoperation tests start.
-$(B)/tests/demo/%: $(B)/tests/demo/%.o $(B)/libwghub.a
+$(B)/tests/demo/%: $(B)/tests/demo/%.o $(B)/internal.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
@@ -132,7 +157,7 @@ $(B)/tests/interop/%: $(B)/tests/interop/%.o
 # This one runs the program itself.
 $(B)/tests/control/test_cli: | $(B)/wghub
 
-$(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/libwghub.a
+$(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/internal.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
@@ -174,7 +199,7 @@ tsan:
 
 .PHONY: layers fuzz fuzzers
 # Who includes what, and what the core calls; needs objects to look at.
-layers: $(B)/libwghub.a
+layers: $(B)/wghub
 	@CC=$(CC) tests/layers.sh $(B)
 
 # Each target for FUZZ_SECONDS, from the corpus in tests/fuzz/corpus; check takes 5.
@@ -202,9 +227,10 @@ benches: $(BENCH_BINS)
 .PHONY: install clean format
 install: all
 	install -D -m 755 $(B)/wghub $(DESTDIR)$(PREFIX)/bin/wghub
-	install -D -m 644 $(B)/libwghub.a $(DESTDIR)$(PREFIX)/lib/libwghub.a
-	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(PREFIX)/lib/libwghub.so.0
-	ln -sf libwghub.so.0 $(DESTDIR)$(PREFIX)/lib/libwghub.so
+	install -D -m 644 $(B)/libwghub.a $(DESTDIR)$(LIBDIR)/libwghub.a
+	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(LIBDIR)/libwghub.so.$(SOVERSION)
+	ln -sf libwghub.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libwghub.so
+	install -D -m 644 $(B)/wghub.pc $(DESTDIR)$(LIBDIR)/pkgconfig/wghub.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include dataplane/include/wghub.h \
 		dataplane/include/wghub_device.h dataplane/include/wghub_policy.h dataplane/include/wghub_bench.h
 

@@ -547,7 +547,7 @@ static int run_loop(struct hub *hub, int ready_fd)
 	if (!err) {
 		log_info(
 			"hub runs name=%s version=%s", wgh_device_name(hub->device), WGHUB_VERSION);
-		if (!secret_memory_locked())
+		if (!wgh_memory_locked())
 			log_info("keys may be swapped out why=\"limit of locked memory (ulimit "
 				 "-l)\"");
 		detach(ready_fd, hub->options->keep_stderr);

@@ -95,6 +95,7 @@ struct hub {
 	_Atomic uint64_t drops[DROP_N]; /* of the control side; workers have their own */
 	_Atomic uint64_t n_staged_sent;
 	_Atomic uint64_t n_sent; /* datagrams of the control side */
+	_Atomic uint64_t n_events_lost; /* by who collects them */
 };
 
 /* -ENOMEM, or the error of aead_new(). The hub starts down, without a key. */

@@ -90,6 +90,7 @@ int hub_stats(const struct hub *const_hub, struct wgh_stats *stats)
 			all.drops[r] += relaxed_get(&hub->workers[i]->stats.drops[r]);
 	}
 	all.n_udp_out += relaxed_get(&hub->n_sent);
+	all.n_events_lost = relaxed_get(&hub->n_events_lost);
 	if (budget) {
 		all.memory_bytes = relaxed_get(&budget->used_bytes);
 		all.memory_peak_bytes = relaxed_get(&budget->peak_bytes);

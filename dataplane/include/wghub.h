@@ -283,6 +283,9 @@ struct wgh_stats {
 
 /* Names of the AEAD back ends that this machine can run, fastest first, NULL at the end. Constant. */
 const char *const *wgh_aead_names(void);
+/* False once the system refused to keep keys out of swap (RLIMIT_MEMLOCK); they are used all the same.
+ * Of the whole process; any thread. */
+bool wgh_memory_locked(void);
 /* "0.1.0": the library's, at run time. */
 const char *wgh_version(void);
 

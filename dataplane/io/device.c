@@ -584,8 +584,3 @@ int wgh_device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapsho
 	(*snapshot)->offloads = offloads_in_use(device);
 	return 0;
 }
-
-const char *const *wgh_aead_names(void)
-{
-	return aead_names();
-}

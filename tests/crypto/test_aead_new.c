@@ -1,5 +1,5 @@
 /* test_aead_new.c - which back end is chosen, and that none is used which fails its self-test. The
- * self-test itself is replaced here: the linker takes this file's before it looks into libwghub.a.
+ * self-test itself is replaced here: the linker takes this file's before it looks into internal.a.
  */
 #include <stdarg.h>
 #include <stddef.h>
