@@ -62,6 +62,12 @@ run_layers() {
 		failed "layers" "see below"
 		print_log "$work/layers"
 	fi
+	if tests/faults.sh >"$work/faults"; then
+		passed "factory-faults.md names tests that exist"
+	else
+		failed "factory-faults.md" "see below"
+		print_log "$work/faults"
+	fi
 }
 
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
