@@ -382,7 +382,7 @@ static enum drop clear_way(struct flow_table *t, const struct flow_want *want, b
 		end_flow(t, link >> 1, FLOW_END_IDLE, now_ns, ended);
 		return DROP_NONE;
 	}
-	*exists = !(link & 1);
+	*exists = true;
 	return link & 1 ? DROP_NO_FLOW : DROP_NONE;
 }
 

@@ -125,6 +125,15 @@ static void test_tcp_never_resets_a_reset_nor_anything_that_may_be_broken(void *
 		free(part.data);
 		free(e.data);
 
+		t.payload_bytes = 0;
+		e = build(&t);
+		e.data[e.info.l4_offset + 12] = 0x60;
+		e.data[e.info.l4_offset + 13] = TCP_SYN;
+		transport_checksums_set(e.data, e.len_bytes);
+		assert_false(tcp_may_reset(e.data, &e.info));
+		assert_false(tcp_clamp_mss(e.data, &e.info, 1000));
+		free(e.data);
+
 		/* From an address that is no host's. */
 		t.src = transport_addr(family == WGH_IPV4 ? "224.0.0.1" : "ff02::1");
 		e = build(&t);
