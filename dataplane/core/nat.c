@@ -4,6 +4,7 @@
  */
 #include "core/nat.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define TCP_HEADER_BYTES 20u
@@ -41,11 +42,28 @@ static void be16_put(uint8_t *p, uint32_t v)
 /* Host order on both sides. */
 static uint32_t port_delta_of(uint16_t is, uint16_t shall)
 {
-	uint8_t a[2], b[2];
+	return fold((uint32_t)(uint16_t)~htobe16(is) + htobe16(shall));
+}
 
-	be16_put(a, is);
-	be16_put(b, shall);
-	return delta_of(a, b, 2);
+/* The same as delta_of() of both addresses: words of four bytes sum up to as much as their halves.
+ */
+static uint16_t addresses_delta(
+	const struct flow_key *is, const struct flow_key *shall, uint32_t addr_bytes)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < addr_bytes; i += 4) {
+		uint32_t minus[2], plus[2];
+
+		memcpy(&minus[0], is->src + i, 4);
+		memcpy(&minus[1], is->dst + i, 4);
+		memcpy(&plus[0], shall->src + i, 4);
+		memcpy(&plus[1], shall->dst + i, 4);
+		sum += (uint64_t)(uint32_t)~minus[0] + (uint32_t)~minus[1] + plus[0] + plus[1];
+	}
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (uint16_t)fold(
+		(uint32_t)(sum & 0xffff) + (uint32_t)(sum >> 16 & 0xffff) + (uint32_t)(sum >> 32));
 }
 
 /* RFC 1624, equation 3. */
@@ -76,8 +94,7 @@ void nat_edit_init(struct nat_edit *edit, const struct flow_key *is, const struc
 	memcpy(edit->dst, shall->dst, sizeof edit->dst);
 	edit->src_port = shall->src_port;
 	edit->dst_port = shall->dst_port;
-	edit->addr_delta = (uint16_t)fold(delta_of(is->src, shall->src, addr_bytes) +
-		delta_of(is->dst, shall->dst, addr_bytes));
+	edit->addr_delta = addresses_delta(is, shall, addr_bytes);
 	edit->port_delta = (uint16_t)fold(port_delta_of(is->src_port, shall->src_port) +
 		port_delta_of(is->dst_port, shall->dst_port));
 	edit->both_delta = (uint16_t)fold((uint32_t)edit->addr_delta + edit->port_delta);
