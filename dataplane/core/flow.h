@@ -13,15 +13,15 @@
  * Threads: workers find and open at once, the control side sweeps at the same time. A look-up takes
  * the spin lock of one bucket; what changes the table takes one lock for all. Nothing is pinned:
  * what a packet needs is copied out.
- * Memory: 310 bytes for each flow it may hold, 20 MiB for 65,536, as one block that the system
- * backs as it is touched. Nothing is allocated later. When full, see flow_open().
+ * Memory: 310 bytes for each flow it may hold, 20 MiB for 65,536, which the system backs as it is
+ * touched. Nothing is allocated later. When full, see flow_open().
  */
 #ifndef CORE_FLOW_H
 #define CORE_FLOW_H
 
 #include "core/limits.h"
+#include "core/mem.h"
 #include "core/nat.h"
-#include "crypto/secret.h"
 
 /* Idle times. RFC 5382 asks for 2 h 4 min, RFC 4787 for 2 min or more. */
 #define FLOW_TCP_OPENING_NS (120 * NS_PER_S)
@@ -52,6 +52,7 @@ struct flow_options {
 	uint32_t max, per_peer_max; /* flows; the hub's host may have half of all */
 	struct flow_ports ports;
 	uint64_t seed[2]; /* random and secret: keys the hash */
+	struct mem_budget *budget; /* NULL: none */
 };
 
 enum flow_end {

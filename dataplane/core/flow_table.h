@@ -153,4 +153,26 @@ void flow_fill_report(struct flow_report *report, const struct flow *flow);
 /* Out of the half-open lists, if it is that very flow and still in them. */
 void flow_settle(struct flow_table *t, const struct flow_ref *ref);
 
+/* ---- with the table's lock ---- */
+
+/* Flows that ended while it was held. */
+#define FLOW_ENDED_MAX 16u
+struct flow_ended {
+	struct flow_report reports[FLOW_ENDED_MAX];
+	uint32_t n;
+};
+
+/* A place that is not in use; there must be one. */
+uint32_t flow_take(struct flow_table *t);
+/* Its keys and halves are filled in: from here on it is found, and half-open. */
+void flow_link(struct flow_table *t, uint32_t index);
+void flow_end_locked(struct flow_table *t, uint32_t index, enum flow_end why, uint64_t now_ns,
+	struct flow_ended *ended);
+/* To the end of that list of its initiator which it is in. */
+void flow_to_end(struct flow_table *t, uint32_t index);
+/* Its number; 0: it has no flows. */
+uint32_t flow_initiator_find(struct flow_table *t, struct flow_party party);
+/* Without the lock: tells the log, and empties *ended. */
+void flow_report_all(struct flow_ended *ended, const struct flow_log *log);
+
 #endif

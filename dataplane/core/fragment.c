@@ -10,7 +10,6 @@
 #include "core/spin.h"
 #include "core/time.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define ROWS 256u
@@ -60,9 +59,9 @@ struct fragment {
 	bool more;
 };
 
-struct fragment_table *fragment_table_new(const uint64_t seed[2])
+struct fragment_table *fragment_table_new(const uint64_t seed[2], struct mem_budget *budget)
 {
-	struct fragment_table *table = calloc(1, sizeof *table);
+	struct fragment_table *table = mem_new(budget, 1, sizeof *table);
 
 	if (!table)
 		return NULL;
@@ -74,7 +73,7 @@ struct fragment_table *fragment_table_new(const uint64_t seed[2])
 
 void fragment_table_free(struct fragment_table *table)
 {
-	free(table);
+	mem_free(table);
 }
 
 /* ---- headers ---- */

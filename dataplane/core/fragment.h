@@ -7,7 +7,7 @@
  * datagram: nothing of it passes from then on. Fragments of several sources behind one address get
  * identifications that are unique there.
  *
- * Threads: any worker, a spin lock for each of 256 rows. Memory: 4,096 datagrams, 0.9 MiB,
+ * Threads: any worker, a spin lock for each of 256 rows. Memory: 4,096 datagrams, 0.8 MiB,
  * allocated at once and touched as used. A sender has at most 8 unfinished datagrams, then his
  * oldest is given up; in a full row (16) the sender with the most loses. 30 s without its end is
  * too long. Source: RFC 791, 8200 section 4.5, 5722 (overlaps), 6864 (identification).
@@ -15,8 +15,8 @@
 #ifndef CORE_FRAGMENT_H
 #define CORE_FRAGMENT_H
 
+#include "core/mem.h"
 #include "core/nat.h"
-#include "crypto/secret.h"
 
 #define FRAGMENT_TIMEOUT_NS (30 * NS_PER_S)
 
@@ -31,8 +31,9 @@ struct fragment_way {
 	uint32_t id;
 };
 
-/* seed: random and secret. NULL: no memory. */
-MUST_CHECK struct fragment_table *fragment_table_new(const uint64_t seed[2]);
+/* seed: random and secret; budget may be NULL. NULL: no memory. */
+MUST_CHECK struct fragment_table *fragment_table_new(
+	const uint64_t seed[2], struct mem_budget *budget);
 void fragment_table_free(struct fragment_table *table);
 
 /* For a first fragment (info->fragment and info->first_fragment), as it came: keeps *way. If

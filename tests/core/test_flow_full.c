@@ -7,7 +7,6 @@
 
 #include <errno.h>
 
-#include "core/flow_table.h"
 #include "tests/lib/flows.h"
 
 /* ---- full ---- */
@@ -219,14 +218,39 @@ static void test_flow_table_refuses_bounds_that_make_no_sense(void **state)
 
 static void test_flow_memory_is_what_the_header_says(void **state)
 {
-	(void)state;
-	const size_t n = 65536;
+	struct mem_budget budget = {.limit_bytes = 0};
+	struct flow_options o = FLOWS_OPTIONS;
+	struct flow_table *own = NULL;
 
-	assert_int_equal(sizeof(struct flow), 256);
-	assert_true(n *
-			(sizeof(struct flow) + 2 * sizeof(struct flow_bucket) +
-				sizeof(struct flow_initiator) + sizeof(uint32_t)) <=
-		20u << 20);
+	(void)state;
+	o.max = 65536;
+	o.budget = &budget;
+	assert_int_equal(flow_table_new(&own, &o), 0);
+	assert_in_range(budget.used_bytes, 19 << 20, 20 << 20);
+	assert_true(budget.used_bytes / o.max <= 310);
+	flow_table_free(own);
+	assert_int_equal(budget.used_bytes, 0);
+}
+
+static void test_flow_table_without_memory_is_none(void **state)
+{
+	struct mem_budget budget = {.limit_bytes = 1};
+	struct flow_options o = FLOWS_OPTIONS;
+	struct flow_table *own = NULL;
+	int err, n_failed = 0;
+
+	(void)state;
+	o.budget = &budget;
+	while ((err = flow_table_new(&own, &o))) {
+		assert_int_equal(err, -ENOMEM);
+		assert_null(own);
+		assert_int_equal(budget.used_bytes, 0);
+		budget.limit_bytes += 200;
+		n_failed++;
+	}
+	assert_true(n_failed > 10); /* each of its parts */
+	flow_table_free(own);
+	assert_int_equal(budget.used_bytes, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, flows_setup, flows_teardown)
@@ -243,6 +267,7 @@ int main(void)
 		TEST(test_flow_end_where_ends_those_and_no_others),
 		TEST(test_flow_table_refuses_bounds_that_make_no_sense),
 		TEST(test_flow_memory_is_what_the_header_says),
+		TEST(test_flow_table_without_memory_is_none),
 	};
 
 	return cmocka_run_group_tests_name("flow_full", tests, NULL, NULL);

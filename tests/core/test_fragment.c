@@ -26,7 +26,7 @@ static uint64_t now_ns;
 static int begin(void **state)
 {
 	(void)state;
-	table = fragment_table_new(SEED);
+	table = fragment_table_new(SEED, NULL);
 	assert_non_null(table);
 	now_ns = START_NS;
 	return 0;
@@ -355,6 +355,20 @@ static void test_fragment_renumbers_ipv6_behind_other_headers(void **state)
 	assert_memory_equal(p.data + 52, ((uint8_t[]){1, 2, 3, 4}), 4);
 }
 
+static void test_fragment_memory_is_what_the_header_says(void **state)
+{
+	struct mem_budget budget = {.limit_bytes = 900 << 10};
+	struct fragment_table *own = fragment_table_new(SEED, &budget);
+
+	(void)state;
+	assert_non_null(own);
+	assert_true(budget.used_bytes > 700 << 10);
+	fragment_table_free(own);
+	assert_int_equal(budget.used_bytes, 0);
+	budget.limit_bytes = 100 << 10;
+	assert_null(fragment_table_new(SEED, &budget));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -373,6 +387,7 @@ int main(void)
 		TEST(test_fragment_greedy_senders_take_nothing_from_modest_ones),
 		TEST(test_fragments_of_several_sources_get_identifications_of_their_own),
 		TEST(test_fragment_renumbers_ipv6_behind_other_headers),
+		TEST(test_fragment_memory_is_what_the_header_says),
 	};
 
 	return cmocka_run_group_tests_name("fragment", tests, NULL, NULL);

@@ -212,7 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct scene s = {.now_ns = 1000 * NS_PER_S};
 
 	CHECK(flow_table_new(&s.flows, &options) == 0);
-	CHECK((s.fragments = fragment_table_new(options.seed)));
+	CHECK((s.fragments = fragment_table_new(options.seed, NULL)));
 	while (n >= 3) {
 		const unsigned op = data[0], who = op & 7;
 		size_t len = data[1] | (size_t)data[2] << 8;
