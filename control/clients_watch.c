@@ -5,6 +5,7 @@
 
 #include "control/file.h"
 #include "control/log.h"
+#include "control/note_once.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct clients_watch {
 	void *arg;
 	struct look read, last; /* when it was read; when it was last looked at */
 	bool had_file;
+	struct note_once said;
 };
 
 static struct look look_at(const char *path)
@@ -48,9 +50,11 @@ static struct look look_at(const char *path)
 
 static void take(struct clients_watch *watch, const struct clients *clients)
 {
-	for (size_t i = 0; i < clients->errors.n; i++)
+	bool is_new = note_once_is_new(&watch->said, &clients->errors);
+
+	for (size_t i = 0; is_new && i < clients->errors.n; i++)
 		log_error("client left out why=\"%s\"", clients->errors.lines[i]);
-	if (clients->errors.n_left_out)
+	if (is_new && clients->errors.n_left_out)
 		log_error("clients left out more=%zu", clients->errors.n_left_out);
 	watch->changed(watch->arg, clients);
 }

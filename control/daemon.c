@@ -86,7 +86,7 @@ static void on_set(void *arg, const struct wgh_change *change, struct uapi_reply
 {
 	struct hub *hub = arg;
 
-	if (hub->ending) /* what it would take is about to go */
+	if (hub->ending || !hub->factory) /* what it would take is about to go */
 		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
 	else
 		factory_hub_set(hub->factory, change, reply);
@@ -96,7 +96,7 @@ static void on_request(void *arg, const struct uapi_request *request, struct uap
 {
 	struct hub *hub = arg;
 
-	if (hub->ending)
+	if (hub->ending || !hub->factory)
 		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
 	else
 		factory_hub_request(hub->factory, request, reply);
@@ -358,8 +358,8 @@ static int start_uapi(struct hub *hub, struct wgh_error *error)
 		.snapshot = on_snapshot,
 		.snapshot_free = wgh_snapshot_free,
 		.name = on_name,
-		.set = hub->factory ? on_set : NULL,
-		.request = hub->factory ? on_request : NULL,
+		.set = hub->options->factory ? on_set : NULL,
+		.request = hub->options->factory ? on_request : NULL,
 		.gone = on_socket_gone,
 		.arg = hub};
 	const struct daemon_options *o = hub->options;

@@ -383,6 +383,9 @@ static void on_clients(void *arg, const struct clients *clients)
 {
 	struct factory_hub *hub = arg;
 
+	notes_fini(&hub->clients_notes);
+	for (size_t i = 0; i < clients->errors.n; i++)
+		notes_add(&hub->clients_notes, "%s", clients->errors.lines[i]);
 	if (wanted_claim_clients(hub->wanted, clients))
 		trouble_begin(&hub->troubles, TROUBLE_PEERS, "out of memory");
 	else
@@ -523,6 +526,7 @@ void factory_hub_free(struct factory_hub *hub)
 	clients_watch_free(hub->clients);
 	clients_change_free(hub->changes);
 	factory_peers_fini(&hub->listed);
+	notes_fini(&hub->clients_notes);
 	if (hub->save) {
 		if (hub->poll)
 			save(hub, false);

@@ -42,6 +42,7 @@ struct factory_hub {
 	struct factory_poll *poll;
 	struct clients_watch *clients;
 	struct clients_change *changes;
+	struct notes clients_notes; /* on the lines that are left out */
 	struct factory_save *save;
 	uv_timer_t save_timer;
 	size_t n_endpoints_saved;

@@ -146,6 +146,8 @@ static void put_troubles(FILE *out, const struct factory_hub *hub)
 		wanted_refusal_text(text, &refusals[i]);
 		fprintf(out, "refused=%s\n", text);
 	}
+	for (size_t i = 0; i < hub->clients_notes.n; i++)
+		fprintf(out, "left_out=%s\n", hub->clients_notes.lines[i]);
 }
 
 static void put_creds(FILE *out, const struct factory_hub *hub)

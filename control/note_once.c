@@ -11,17 +11,24 @@ static uint64_t hash(uint64_t h, const char *text)
 	return (h ^ '\n') * UINT64_C(0x100000001b3);
 }
 
-void note_once_log(struct note_once *seen, const char *what, const struct notes *notes)
+bool note_once_is_new(struct note_once *seen, const struct notes *notes)
 {
 	uint64_t h = UINT64_C(0xcbf29ce484222325) + notes->n_left_out;
+	bool is_new;
 
 	for (size_t i = 0; i < notes->n; i++)
 		h = hash(h, notes->lines[i]);
 	if (notes->n + notes->n_left_out == 0)
 		h = 0;
-	if (h == seen->hash)
-		return;
+	is_new = h != seen->hash;
 	seen->hash = h;
+	return is_new;
+}
+
+void note_once_log(struct note_once *seen, const char *what, const struct notes *notes)
+{
+	if (!note_once_is_new(seen, notes))
+		return;
 	for (size_t i = 0; i < notes->n; i++)
 		log_warn("%s note=\"%s\"", what, notes->lines[i]);
 	if (notes->n_left_out)

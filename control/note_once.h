@@ -10,6 +10,8 @@ struct note_once {
 	uint64_t hash; /* of the notes last seen */
 };
 
+/* Are these other notes than the time before? */
+MUST_CHECK bool note_once_is_new(struct note_once *seen, const struct notes *notes);
 /* what: which text; for the log. */
 void note_once_log(struct note_once *seen, const char *what, const struct notes *notes);
 

@@ -166,7 +166,7 @@ run_fuzz() {
 scripts_tools() {
 	local tool n_missing=0
 	for tool in ip wg wg-quick wireguard-go ping traceroute iperf3 socat ss sysctl setpriv unshare \
-		timeout sha256sum pgrep curl openssl python3; do
+		timeout sha256sum pgrep curl openssl python3 zbarimg; do
 		command -v $tool >/dev/null || {
 			failed "$1" "$tool is not installed: make deps"
 			n_missing=$((n_missing + 1))
@@ -248,7 +248,7 @@ run_interop() {
 }
 
 run_factory() {
-	local name names=(e2e chaos enable secrets) # the longest first
+	local name names=(e2e chaos clients enable secrets) # the longest first
 	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
 	scripts_tools factory && interop_is_built "$1" || return
 	run_scripts factory "$1" "${names[@]}"

@@ -48,6 +48,11 @@ const char *hub_value(
 	char out[HUB_VALUE_CHARS], const struct show_section *section, const char *key);
 bool hub_is(const struct show_section *section, const char *key, const char *value);
 
+/* A table, or an array of objects; of sections that begin with "peer". The exit code. */
+int hub_print_peers(const struct ctl_answer *answer, bool as_json);
+/* Prints the json_t if it is wanted, and lets go of it. The exit code. */
+int hub_print_json(void *json, bool wanted);
+
 #define HUB_ASK_HELP                                                                               \
 	"  -n, --intf-name NAME   which hub, where several Factories' run here\n"                  \
 	"  --socket-dir DIR       where its socket is (/var/run/wireguard)\n"

@@ -224,6 +224,21 @@ static void test_file_is_made_changed_and_read(void **state)
 	assert_int_equal(clients.n, 1);
 	assert_string_equal(clients.items[0].name, "b");
 	clients_fini(&clients);
+	/* The key's line becomes another one, whether there was one or not. */
+	b.address.bytes[3]--;
+	assert_int_equal(clients_replace(path, &b, &error), 0);
+	assert_int_equal(clients_replace(path, &a, &error), 0);
+	assert_int_equal(clients_read(&clients, path, &error), 0);
+	assert_int_equal(clients.n, 2);
+	assert_memory_equal(&clients.items[0].address, &b.address, sizeof b.address);
+	assert_string_equal(clients.items[1].name, a.name);
+	clients_fini(&clients);
+	/* But not if somebody else has the address; then nothing has changed. */
+	b.address = a.address;
+	assert_int_equal(clients_replace(path, &b, &error), -EADDRINUSE);
+	assert_int_equal(clients_read(&clients, path, &error), 0);
+	assert_int_equal(clients.n, 2);
+	clients_fini(&clients);
 	/* Somebody else is at it. */
 	assert_int_equal(file_lock(&lock, path, 0, &error), 0);
 	assert_int_equal(clients_add(path, &a, &error), -EAGAIN);
