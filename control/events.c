@@ -6,6 +6,7 @@
 #include "control/text.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define PEER_TEXT_CHARS (TEXT_PEER_CHARS + CONF_NAME_BYTES + 16)
 
@@ -21,6 +22,50 @@ static void peer_text(
 		snprintf(out, PEER_TEXT_CHARS, "%s name=\"%s\"", key, name);
 	else
 		snprintf(out, PEER_TEXT_CHARS, "%s", key);
+}
+
+/* The flow log. Who is "host" has no key: the hub's own host, or a peer that was removed meanwhile.
+ */
+static void flow_party_text(
+	char out[PEER_TEXT_CHARS], const struct wgh_public_key *key, struct names *names)
+{
+	static const struct wgh_public_key none;
+
+	if (memcmp(key, &none, sizeof none))
+		peer_text(out, key, names);
+	else
+		snprintf(out, PEER_TEXT_CHARS, "host");
+}
+
+static void flow_log(const struct wgh_flow *flow, bool began, struct names *names)
+{
+	static const char *const ends[] = {[WGH_FLOW_IDLE] = "idle",
+		[WGH_FLOW_CLOSED] = "closed",
+		[WGH_FLOW_EVICTED] = "evicted",
+		[WGH_FLOW_MOVED] = "moved",
+		[WGH_FLOW_POLICY] = "policy",
+		[WGH_FLOW_PEER] = "peer"};
+	char from[PEER_TEXT_CHARS], to[PEER_TEXT_CHARS];
+	char src[TEXT_ENDPOINT_CHARS], dst[TEXT_ENDPOINT_CHARS];
+	struct wgh_endpoint ends_at[2] = {{.family = flow->src.family, .port = flow->src_port},
+		{.family = flow->dst.family, .port = flow->dst_port}};
+
+	memcpy(ends_at[0].addr, flow->src.bytes, sizeof ends_at[0].addr);
+	memcpy(ends_at[1].addr, flow->dst.bytes, sizeof ends_at[1].addr);
+	text_from_endpoint(src, &ends_at[0]);
+	text_from_endpoint(dst, &ends_at[1]);
+	flow_party_text(from, &flow->from, names);
+	flow_party_text(to, &flow->to, names);
+	if (began)
+		log_info("flow begin from=%s to=%s proto=%u src=%s dst=%s nat_port=%u", from, to,
+			flow->proto, src, dst, flow->nat_port);
+	else
+		log_info("flow end from=%s to=%s proto=%u src=%s dst=%s nat_port=%u sent=%llu "
+			 "received=%llu seconds=%llu why=%s",
+			from, to, flow->proto, src, dst, flow->nat_port,
+			(unsigned long long)flow->bytes[0], (unsigned long long)flow->bytes[1],
+			(unsigned long long)((flow->ended_ns - flow->began_ns) / 1000000000),
+			flow->end < sizeof ends / sizeof ends[0] ? ends[flow->end] : "?");
 }
 
 void event_log(const struct wgh_event *event, struct names *names)
@@ -64,6 +109,14 @@ void event_log(const struct wgh_event *event, struct names *names)
 		break;
 	case WGH_EVENT_UNKNOWN_PEER:
 		log_debug("unknown peer peer=%s endpoint=%s", peer, endpoint);
+		break;
+	case WGH_EVENT_FLOW_BEGIN:
+	case WGH_EVENT_FLOW_END:
+		flow_log(&event->flow, event->kind == WGH_EVENT_FLOW_BEGIN, names);
+		break;
+	case WGH_EVENT_REACH:
+		log_info("peer reach peer=%s ipv4=%s ipv6=%s", peer,
+			event->wide4 ? "wide" : "stock", event->wide6 ? "wide" : "stock");
 		break;
 	case WGH_EVENT_DROPS: /* a device counts drops, but makes no events of them */
 		break;

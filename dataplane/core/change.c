@@ -7,9 +7,11 @@
  */
 #include "core/hub.h"
 
+#include "core/flows.h"
 #include "core/handshake.h"
 #include "core/ip.h"
 #include "core/keys.h"
+#include "core/reach.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -42,6 +44,8 @@ struct plan {
 	size_t n_created, n_removed;
 	struct route_set *routes; /* NULL: prefixes stay as they are */
 	struct policy *policy; /* the new one; NULL: stays */
+	struct flows_swap *flows; /* for it; NULL: the table stays */
+	bool regroups; /* policy or groups change */
 	struct hub_view *view; /* for them; NULL: stays */
 	struct wgh_conflict *conflicts; /* those there was memory for */
 	size_t n_conflicts, n_noted, room;
@@ -294,11 +298,27 @@ static int plan_all(struct plan *plan)
 	return err;
 }
 
+/* From the first change on that makes more than plain peers of them, flows may be wanted. */
+static int plan_flows(struct plan *plan)
+{
+	const struct policy *policy = plan->policy ? plan->policy : plan->hub->policy;
+	bool wanted = plan->policy;
+
+	for (size_t i = 0; i < plan->change->n_peers && !wanted; i++) {
+		const struct wgh_peer_change *p = &plan->change->peers[i];
+
+		wanted = ((p->flags & WGH_PEER_HAS_GROUP) && p->group != WGH_GROUP_PEER) ||
+			((p->flags & WGH_PEER_HAS_NAT) && p->nat != WGH_NAT_NEVER);
+	}
+	return wanted ? flows_swap_new(plan->hub, policy->said.flows_max, &plan->flows) : 0;
+}
+
 static int plan_init(struct plan *plan, struct hub *hub, const struct wgh_change *change,
 	struct wgh_error *error)
 {
 	struct mem_budget *budget = hub->options.budget;
 	size_t n = change->n_peers + 1, n_keys = 8;
+	int err;
 
 	while (n_keys < 2 * n)
 		n_keys *= 2;
@@ -329,9 +349,12 @@ static int plan_init(struct plan *plan, struct hub *hub, const struct wgh_change
 		if (!plan->routes)
 			return -ENOMEM;
 	}
-	if (change->flags & WGH_HAS_POLICY)
-		return policy_new(&plan->policy, change->policy, budget, error);
-	return 0;
+	if (change->flags & WGH_HAS_POLICY) {
+		err = policy_new(&plan->policy, change->policy, budget, error);
+		if (err)
+			return err;
+	}
+	return plan_flows(plan);
 }
 
 static void plan_fini(struct plan *plan)
@@ -339,6 +362,7 @@ static void plan_fini(struct plan *plan)
 	mem_secret_free(plan->hub->options.budget, plan->identity, sizeof *plan->identity);
 	route_set_free(plan->routes);
 	policy_free(plan->policy);
+	flows_swap_free(plan->flows);
 	mem_free(plan->keys);
 	mem_free(plan->targets);
 	mem_free(plan->created);
@@ -396,18 +420,29 @@ static void apply_identity(struct hub *hub, const struct noise_identity *identit
 
 /* ---- group and policy: what workers must see before they see new routes or a new policy ---- */
 
-static void apply_group(
-	const struct policy *policy, struct peer *peer, const struct wgh_peer_change *p)
+static void set_reach(struct peer *peer, uint32_t clear, uint32_t set)
 {
 	uint32_t reach = relaxed_get(&peer->reach);
 
-	if (p->flags & WGH_PEER_HAS_GROUP)
-		reach = (reach - REACH_GROUP(reach)) | p->group;
+	/* Workers clear bits in it at the same time. */
+	while (!atomic_compare_exchange_weak(&peer->reach, &reach, (reach & ~clear) | set))
+		;
+}
+
+static void apply_group(
+	struct plan *plan, struct peer *peer, const struct wgh_peer_change *p, uint64_t now_ns)
+{
+	const struct policy *policy = plan->policy ? plan->policy : plan->hub->policy;
+
+	if ((p->flags & WGH_PEER_HAS_GROUP) && p->group != REACH_GROUP(relaxed_get(&peer->reach))) {
+		set_reach(peer, WGH_GROUPS_MAX - 1, p->group);
+		plan->regroups = true;
+	}
 	if (policy_names(policy, peer->public_key.bytes))
-		reach |= REACH_NAMED;
-	relaxed_set(&peer->reach, reach);
-	if (p->flags & WGH_PEER_HAS_NAT)
-		peer->nat = p->nat;
+		set_reach(peer, 0, REACH_NAMED);
+	if ((p->flags & WGH_PEER_HAS_NAT) && reach_set_mode(plan->hub, peer, p->nat, now_ns) &&
+		p->nat == WGH_NAT_NEVER)
+		flows_end_translated(plan->hub, peer, now_ns);
 }
 
 static void mark_named(struct hub *hub, const struct wgh_public_key *key)
@@ -418,7 +453,7 @@ static void mark_named(struct hub *hub, const struct wgh_public_key *key)
 	memcpy(public_key.bytes, key->bytes, sizeof public_key.bytes);
 	peer = peer_find(&hub->peers, &public_key);
 	if (peer)
-		relaxed_set(&peer->reach, relaxed_get(&peer->reach) | REACH_NAMED);
+		set_reach(peer, 0, REACH_NAMED);
 }
 
 static void mark_all_named(struct hub *hub, const struct wgh_policy *policy)
@@ -446,14 +481,25 @@ static void policy_retired_free(struct retired *item, void *arg)
 
 		if (peer && (relaxed_get(&peer->reach) & REACH_NAMED) &&
 			!policy_names(hub->policy, peer->public_key.bytes))
-			relaxed_set(&peer->reach, relaxed_get(&peer->reach) & ~REACH_NAMED);
+			set_reach(peer, REACH_NAMED, 0);
 	}
 }
 
-static void apply_policy(struct hub *hub, struct policy *policy)
+static void apply_policy(struct plan *plan)
 {
+	struct hub *hub = plan->hub;
+
 	hub_retire(hub, &hub->policy->retired, policy_retired_free);
-	hub->policy = policy;
+	hub->policy = plan->policy;
+	plan->policy = NULL;
+	plan->regroups = true;
+}
+
+static void end_flows_of_removed(struct plan *plan, uint64_t now_ns)
+{
+	for (size_t i = 0; i < plan->n_removed; i++)
+		plan->removed[i]->leaving = true;
+	flows_end_leaving(plan->hub, now_ns);
 }
 
 static void apply_peer(struct hub *hub, struct peer *peer, const struct wgh_peer_change *p)
@@ -499,23 +545,30 @@ static void apply(struct plan *plan, uint64_t now_ns)
 	}
 	for (size_t i = 0; i < plan->change->n_peers; i++)
 		if (plan->targets[i])
-			apply_group(plan->policy ? plan->policy : hub->policy, plan->targets[i],
-				&plan->change->peers[i]);
-	if (plan->policy)
-		mark_all_named(hub, &plan->policy->said);
-	if (plan->view) {
-		hub_publish(hub, plan->view);
-		plan->view = NULL;
-	}
+			apply_group(plan, plan->targets[i], &plan->change->peers[i], now_ns);
 	if (plan->routes) {
 		route_set_free(hub->routes);
 		hub->routes = plan->routes;
 		plan->routes = NULL;
 	}
 	if (plan->policy) {
-		apply_policy(hub, plan->policy);
-		plan->policy = NULL;
+		mark_all_named(hub, &plan->policy->said);
+		apply_policy(plan);
 	}
+	if (plan->flows || plan->regroups)
+		flows_set_bounds(hub, plan->flows, now_ns);
+	plan->flows = NULL;
+	if (plan->view) {
+		plan->view->flows = hub->flows;
+		plan->view->fragments = hub->fragments;
+		hub_view_resolve(hub, plan->view);
+		hub_publish(hub, plan->view);
+		plan->view = NULL;
+	}
+	if (plan->regroups)
+		flows_recheck(hub, now_ns);
+	if (plan->n_removed)
+		end_flows_of_removed(plan, now_ns);
 	for (size_t i = 0; i < plan->n_removed; i++)
 		if (in_table(hub, plan->removed[i]))
 			remove_peer(hub, plan->removed[i]);
@@ -545,7 +598,7 @@ static int make_plan(struct plan *plan, struct hub *hub, const struct wgh_change
 	if (!err)
 		err = timer_heap_reserve(
 			&hub->timers, hub->peers.n_peers + (uint32_t)plan->n_created);
-	if (!err && (plan->routes || plan->policy)) {
+	if (!err && (plan->routes || plan->policy || plan->flows)) {
 		plan->view = hub_view_new(hub, plan->routes ? plan->routes : hub->routes,
 			plan->policy ? plan->policy : hub->policy);
 		err = plan->view ? 0 : -ENOMEM;

@@ -1,19 +1,15 @@
 /* decide.c - where an inner packet goes. The questions stand in this order: is it a packet, may its
- * source be the sender's, is it for the hub itself, would a router forward it, who owns its
- * destination.
+ * source be the sender's, would a router forward it, who owns its destination (route.h), may these
+ * two talk (policy.h), and must the receiver see the hub's address (admit.h, nat.h). Then a
+ * router's own: time to live and size.
  */
 #include "core/worker.h"
 
 #include "core/admit.h"
-#include "core/icmp.h"
+#include "core/reach.h"
+#include "core/tcp.h"
 
 #include <string.h>
-
-/* Errors of the hub: at most ten a second for each peer in bursts of ten, and a thousand a second
- * in all. */
-#define ICMP_PEER_INTERVAL_NS (100 * NS_PER_MS)
-#define ICMP_TOTAL_INTERVAL_NS (1 * NS_PER_MS)
-#define ICMP_BURST 10
 
 static uint8_t *inner(const struct packet *p)
 {
@@ -29,60 +25,32 @@ static void drop_packet(struct worker *w, struct packet *p, struct peer *peer, e
 		worker_drop(w, reason, 1);
 }
 
-/* ---- what the hub says itself ---- */
-
-/* One more event now? Keeps the time at which the allowance is used up: full bursts, then one an
- * interval. */
-static bool allowed(uint64_t used_until_ns, uint64_t interval_ns, uint64_t now_ns, uint64_t *next)
+/* Of a packet that comes from a peer, or from the host (NULL). */
+static void drop_and_say(struct worker *w, struct packet *p, struct peer *sender,
+	const struct ip_info *info, enum drop reason, enum icmp_error error)
 {
-	uint64_t from_ns = used_until_ns > now_ns ? used_until_ns : now_ns;
-
-	*next = from_ns + interval_ns;
-	return from_ns - now_ns <= ICMP_BURST * interval_ns;
+	drop_packet(w, p, sender, reason);
+	answer_error(w, sender, p, info, error);
 }
 
-static bool icmp_allowed(struct worker *w, struct peer *peer)
-{
-	uint64_t total_ns, peer_ns;
-
-	if (w->n_own >= WORKER_OWN_PACKETS ||
-		!allowed(w->icmp_allowed_ns, ICMP_TOTAL_INTERVAL_NS, w->now_ns, &total_ns) ||
-		!allowed(relaxed_get(&peer->icmp_allowed_ns), ICMP_PEER_INTERVAL_NS, w->now_ns,
-			&peer_ns))
-		return false;
-	w->icmp_allowed_ns = total_ns;
-	relaxed_set(&peer->icmp_allowed_ns, peer_ns);
-	return true;
-}
-
-/* Tells the sender why its packet was dropped, as a router owes it. */
-static void answer(struct worker *w, struct peer *sender, const struct packet *p,
-	const struct ip_info *info, enum icmp_error error)
-{
-	const struct wgh_addr *self =
-		info->src.family == WGH_IPV4 ? &w->view->self4 : &w->view->self6;
-	struct packet *own;
-	uint8_t *buffer;
-
-	if (self->family == WGH_UNSPEC || !icmp_may_answer(inner(p), info) ||
-		!icmp_allowed(w, sender))
-		return;
-	buffer = w->own_buffers[w->n_own++];
-	own = &w->packets[w->n_packets];
-	*own = (struct packet){.data = buffer};
-	own->len_bytes =
-		icmp_error_write(inner(own), error, w->view->mtu_bytes, self, inner(p), info);
-	own->room_bytes = own->len_bytes + 15;
-	owner_add(&w->stats.n_own, 1);
-	tx_add(w, sender, w->n_packets++);
-}
-
-/* ---- from peers ---- */
+/* ---- the last steps ---- */
 
 /* What the outer header copies (RFC 6040). */
 static uint8_t inner_ecn(const struct packet *p)
 {
 	return (inner(p)[0] >> 4 == 4 ? inner(p)[1] : inner(p)[1] >> 4) & 3;
+}
+
+/* As its receiver must see it. False: it was dropped. */
+static bool rewrite(struct worker *w, struct packet *p, struct peer *sender,
+	const struct ip_info *info, const struct admission *a)
+{
+	enum drop verdict = a ? admit_rewrite(inner(p), info, a) : DROP_NONE;
+
+	if (!verdict)
+		return true;
+	drop_packet(w, p, sender, verdict);
+	return false;
 }
 
 static void to_tun(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
@@ -91,26 +59,13 @@ static void to_tun(struct worker *w, uint32_t idx, struct peer *sender, const st
 	pass(w, idx, sender, NULL);
 }
 
-/* The policy's question. The host has no counter of its own. */
-static bool may_pass(struct worker *w, struct packet *p, struct peer *from, struct peer *to,
-	const struct ip_info *info)
-{
-	if (admit_plain(w->view->policy, reach_of(from), reach_of(to)) ||
-		admit_start(w->view->policy, from, to, inner(p), info))
-		return true;
-	drop_packet(w, p, from ? from : to, DROP_POLICY);
-	if (from)
-		answer(w, from, p, info, ICMP_ADMIN_PROHIBITED);
-	return false;
-}
-
-/* For one of the hub's own addresses. Without a TUN the hub is a host that answers ping and nothing
- * else. */
-static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info)
+/* For the host. Without a TUN the hub is one that answers ping and nothing else. */
+static void to_host(struct worker *w, uint32_t idx, struct peer *sender, const struct ip_info *info,
+	const struct admission *a)
 {
 	struct packet *p = &w->packets[idx];
 
-	if (!may_pass(w, p, sender, NULL, info))
+	if (!rewrite(w, p, sender, info, a))
 		return;
 	if (w->view->has_tun) {
 		to_tun(w, idx, sender, info);
@@ -125,14 +80,34 @@ static void to_self(struct worker *w, uint32_t idx, struct peer *sender, const s
 	drop_packet(w, p, sender, DROP_NO_HOST);
 	if (info->proto == IP_PROTO_ICMP || info->proto == IP_PROTO_ICMPV6)
 		return; /* other ICMP is discarded silently: RFC 1122 3.2.2 */
-	answer(w, sender, p, info,
+	answer_error(w, sender, p, info,
 		info->proto == IP_PROTO_UDP || info->proto == IP_PROTO_TCP
 			? ICMP_PORT_UNREACHABLE
 			: ICMP_PROTOCOL_UNREACHABLE);
 }
 
+/* Both from peers and from the host: what a tunnel needs. False: it was dropped. */
+static bool to_tunnel(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
+	const struct ip_info *info, const struct admission *a)
+{
+	struct packet *p = &w->packets[idx];
+
+	if (!relaxed_get(&owner->has_endpoint)) {
+		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
+		answer_error(w, sender, p, info, ICMP_NO_ROUTE);
+		return false;
+	}
+	if (relaxed_get(&owner->silent)) /* it waits, as long as there is hope */
+		answer_error(w, sender, p, info, ICMP_NO_ROUTE);
+	if (!rewrite(w, p, sender, info, a))
+		return false;
+	if (w->view->policy->said.clamp_mss && info->proto == IP_PROTO_TCP)
+		tcp_clamp_mss(inner(p), info, w->view->mtu_bytes);
+	return true;
+}
+
 static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
-	const struct ip_info *info)
+	const struct ip_info *info, const struct admission *a)
 {
 	struct packet *p = &w->packets[idx];
 
@@ -140,27 +115,78 @@ static void to_peer(struct worker *w, uint32_t idx, struct peer *sender, struct 
 		drop_packet(w, p, sender, DROP_HAIRPIN);
 		return;
 	}
-	if (!may_pass(w, p, sender, owner, info))
-		return;
 	if (info->ttl <= 1) {
-		drop_packet(w, p, sender, DROP_TTL);
-		answer(w, sender, p, info, ICMP_TIME_EXCEEDED);
+		drop_and_say(w, p, sender, info, DROP_TTL, ICMP_TIME_EXCEEDED);
 		return;
 	}
 	if (info->len_bytes > w->view->mtu_bytes && info->dont_fragment) {
-		drop_packet(w, p, sender, DROP_TOO_BIG);
-		answer(w, sender, p, info, ICMP_TOO_BIG);
+		drop_and_say(w, p, sender, info, DROP_TOO_BIG, ICMP_TOO_BIG);
 		return;
 	}
-	if (!relaxed_get(&owner->has_endpoint)) {
-		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
-		answer(w, sender, p, info, ICMP_NO_ROUTE);
+	if (!to_tunnel(w, idx, sender, owner, info, a))
 		return;
-	}
 	ip_decrement_ttl(inner(p));
 	p->len_bytes = info->len_bytes;
 	p->ecn = inner_ecn(p);
 	pass(w, idx, sender, owner);
+}
+
+/* ---- policy and translation ---- */
+
+/* The host has no counter of its own: the peer that it did not get through to has it. */
+static void refuse(struct worker *w, struct packet *p, struct peer *from, struct peer *to,
+	const struct ip_info *info, enum drop verdict, enum refusal refusal)
+{
+	drop_packet(w, p, from ? from : to, verdict);
+	switch (refusal) {
+	case REFUSE_SILENTLY:
+		break;
+	case REFUSE_BY_POLICY:
+		answer_error(w, from, p, info, ICMP_ADMIN_PROHIBITED);
+		break;
+	case REFUSE_PROTOCOL:
+		answer_error(w, from, p, info, ICMP_PROTOCOL_UNREACHABLE);
+		break;
+	case REFUSE_BY_RESET:
+		answer_reset(w, from, p, info);
+		break;
+	}
+}
+
+/* The route says who owns the destination; who gets the packet, and how, is asked here. */
+static void carry(struct worker *w, uint32_t idx, struct peer *sender, struct peer *owner,
+	const struct ip_info *info)
+{
+	struct packet *p = &w->packets[idx];
+	struct admission a = {.to = owner}, *changed = NULL;
+	enum drop verdict;
+
+	if (!admit_plain(w->view->policy, reach_of(w->view, sender), reach_of(w->view, owner))) {
+		verdict = admit(w, sender, owner, inner(p), info, &a);
+		if (verdict) {
+			refuse(w, p, sender, owner, info, verdict, a.refusal);
+			return;
+		}
+		changed = &a;
+	}
+	if (a.to)
+		to_peer(w, idx, sender, a.to, info, changed);
+	else
+		to_host(w, idx, sender, info, changed);
+}
+
+/* ---- from peers ---- */
+
+/* To an address that probes come from: an answer ends here, and nothing else may go there. */
+static void to_probe(
+	struct worker *w, struct packet *p, struct peer *sender, const struct ip_info *info)
+{
+	if (reach_is_answer(w->hub, inner(p), info)) {
+		p->verdict = VERDICT_ENDED;
+		owner_add(&w->stats.n_answers, 1);
+		return;
+	}
+	drop_packet(w, p, sender, DROP_NO_ROUTE);
 }
 
 static void decide_from_peer(struct worker *w, uint32_t idx)
@@ -192,20 +218,20 @@ static void decide_from_peer(struct worker *w, uint32_t idx)
 		return;
 	}
 	owner = route_lookup(w->view->routes, &info.dst);
+	if (owner != ROUTE_SELF && reach_may_learn(sender, info.dst.family))
+		reach_learn(w, sender, info.dst.family);
 	if (route_is_peer(owner)) {
-		to_peer(w, idx, sender, owner, &info);
+		carry(w, idx, sender, owner, &info);
 	} else if (owner == ROUTE_SELF) {
-		to_self(w, idx, sender, &info);
+		carry(w, idx, sender, NULL, &info);
 	} else if (owner == ROUTE_BROADCAST) {
 		drop_packet(w, p, sender, DROP_BROADCAST);
 	} else if (owner == ROUTE_PROBE) {
-		drop_packet(w, p, sender, DROP_NO_ROUTE);
+		to_probe(w, p, sender, &info);
 	} else if (w->view->deliver_unowned && w->view->has_tun) {
-		if (may_pass(w, p, sender, NULL, &info))
-			to_tun(w, idx, sender, &info);
+		carry(w, idx, sender, NULL, &info);
 	} else {
-		drop_packet(w, p, sender, DROP_NO_ROUTE);
-		answer(w, sender, p, &info, ICMP_NO_ROUTE);
+		drop_and_say(w, p, sender, &info, DROP_NO_ROUTE, ICMP_NO_ROUTE);
 	}
 }
 
@@ -248,6 +274,7 @@ static bool is_own_outer(const struct worker *w, const struct packet *p, const s
 static void decide_from_host(struct worker *w, uint32_t idx)
 {
 	struct packet *p = &w->packets[idx];
+	struct admission a, *changed = NULL;
 	struct ip_info info;
 	struct peer *owner;
 	enum drop verdict = ip_parse(&info, inner(p), p->len_bytes);
@@ -259,6 +286,8 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 	owner = route_lookup(w->view->routes, &info.dst);
 	if (!route_is_peer(owner)) {
 		drop_packet(w, p, NULL, DROP_NO_ROUTE);
+		if (!owner)
+			answer_error(w, NULL, p, &info, ICMP_NO_ROUTE);
 		return;
 	}
 	if (is_own_outer(w, p, &info, owner)) {
@@ -267,11 +296,15 @@ static void decide_from_host(struct worker *w, uint32_t idx)
 			worker_tell(w, EVENT_ROUTING_LOOP, owner, 0, NULL, 0)); /* only a report */
 		return;
 	}
-	if (!relaxed_get(&owner->has_endpoint)) {
-		drop_packet(w, p, owner, DROP_NO_ENDPOINT);
-		return;
+	if (!admit_plain(w->view->policy, reach_of(w->view, NULL), reach_of(w->view, owner))) {
+		verdict = admit(w, NULL, owner, inner(p), &info, &a);
+		if (verdict) {
+			refuse(w, p, NULL, owner, &info, verdict, a.refusal);
+			return;
+		}
+		changed = &a;
 	}
-	if (!may_pass(w, p, NULL, owner, &info))
+	if (!to_tunnel(w, idx, NULL, owner, &info, changed))
 		return;
 	p->len_bytes = info.len_bytes;
 	p->ecn = info.ecn;

@@ -4,6 +4,7 @@
 
 #include "core/ip.h"
 #include "core/keys.h"
+#include "core/reach.h"
 #include "core/worker.h"
 
 #include <string.h>
@@ -103,8 +104,10 @@ static void send_initiation(struct hub *hub, struct peer *peer, uint64_t now_ns,
 
 	handshake->n_sent++;
 	handshake->retry_at_ns = now_ns + REKEY_TIMEOUT_NS + jitter(hub);
-	if (handshake->n_sent > 1)
+	if (handshake->n_sent > 1) {
 		peer_endpoint_forget_source(peer);
+		relaxed_set(&peer->silent, true);
+	}
 	to = peer_endpoint(peer);
 	if (to.family == WGH_UNSPEC || !static_static(hub, peer))
 		return;
@@ -486,5 +489,7 @@ void handshake_timer(struct hub *hub, struct peer *peer, uint64_t now_ns, int64_
 		persistent_keepalive_due(hub, peer, now_ns, wall_ns);
 	if (due(peer, TIMER_WIPE, now_ns))
 		wipe_due(hub, peer, now_ns);
+	if (due(peer, TIMER_PROBE, now_ns))
+		reach_due(hub, peer, now_ns);
 	hub_arm(hub, peer);
 }

@@ -3,8 +3,10 @@
  */
 #include "core/hub.h"
 
+#include "core/flows.h"
 #include "core/handshake.h"
 #include "core/keys.h"
+#include "core/reach.h"
 #include "core/worker.h"
 #include "crypto/aead.h"
 
@@ -21,6 +23,7 @@ void hub_view_free(struct hub_view *view)
 	if (!view)
 		return;
 	route_table_free(view->routes);
+	mem_free(view->forwards);
 	mem_free(view);
 }
 
@@ -98,10 +101,16 @@ struct hub_view *hub_view_new(
 	if (!view || !all || overlay_addresses(hub, &policy->said, all))
 		goto fail;
 	view->routes = route_table_new(all);
-	if (!view->routes)
+	view->forwards =
+		mem_new(hub->options.budget, policy->said.n_forwards + 1, sizeof *view->forwards);
+	if (!view->routes || !view->forwards)
 		goto fail;
 	route_set_free(all);
 	view->policy = policy;
+	view->flows = hub->flows;
+	view->fragments = hub->fragments;
+	/* With forwards, what is for the host needs a closer look. */
+	view->host_reach = WGH_GROUP_HOST | (policy->said.n_forwards ? REACH_NAMED : 0);
 	view->self4 = first_address(hub, WGH_IPV4);
 	view->self6 = first_address(hub, WGH_IPV6);
 	view->mtu_bytes = hub->options.mtu_bytes;
@@ -111,8 +120,29 @@ struct hub_view *hub_view_new(
 	return view;
 fail:
 	route_set_free(all);
-	mem_free(view);
+	hub_view_free(view);
 	return NULL;
+}
+
+void hub_view_resolve(const struct hub *hub, struct hub_view *view)
+{
+	for (size_t i = 0; i < view->policy->said.n_forwards; i++) {
+		const struct wgh_forward *said = &view->policy->said.forwards[i];
+		struct view_forward *forward = &view->forwards[i];
+		struct x25519_public key;
+		struct wgh_prefix prefix;
+		size_t cursor = 0;
+
+		memcpy(key.bytes, said->to.bytes, sizeof key.bytes);
+		*forward = (struct view_forward){
+			.to = peer_find(&hub->peers, &key), .port = said->to_port};
+		while (forward->to && route_next_of(hub->routes, forward->to, &cursor, &prefix)) {
+			const bool v6 = prefix.addr.family == WGH_IPV6;
+
+			if (!forward->addr[v6].family && prefix.bits == (v6 ? 128 : 32))
+				forward->addr[v6] = prefix.addr;
+		}
+	}
 }
 
 void hub_publish(struct hub *hub, struct hub_view *view)
@@ -131,6 +161,7 @@ static int republish(struct hub *hub)
 
 	if (!view)
 		return -ENOMEM;
+	hub_view_resolve(hub, view);
 	hub_publish(hub, view);
 	return 0;
 }
@@ -188,12 +219,23 @@ int hub_set_addresses(struct hub *hub, const struct wgh_prefix *addresses, size_
 
 /* ---- life ---- */
 
-static int default_policy(struct policy **policy, struct mem_budget *budget)
+/* The policy of a hub that was told nothing. Nobody needs flows for it: the table is a small one.
+ */
+static int default_policy(struct hub *hub)
 {
 	struct wgh_policy defaults;
+	struct flows_swap *flows;
+	int err;
 
 	wgh_policy_defaults(&defaults);
-	return policy_new(policy, &defaults, budget, NULL);
+	hub->options.random(hub->options.arg, &hub->probe_id, sizeof hub->probe_id);
+	relaxed_set(&hub->flow_sweep_ns, TIME_NEVER);
+	err = policy_new(&hub->policy, &defaults, hub->options.budget, NULL);
+	if (!err)
+		err = flows_swap_new(hub, FLOWS_LEAST, &flows);
+	if (!err)
+		flows_set_bounds(hub, flows, 0);
+	return err;
 }
 
 int hub_aead_new(struct hub *hub, struct aead **out)
@@ -243,7 +285,7 @@ int hub_new(struct hub **out, const struct hub_options *options)
 	hub->workers = mem_new(budget, options->n_workers, sizeof *hub->workers);
 	if (!hub->identity || !hub->checker || !hub->ratelimit || !hub->routes || !hub->workers)
 		goto fail;
-	err = default_policy(&hub->policy, budget);
+	err = default_policy(hub);
 	if (!err)
 		err = republish(hub);
 	if (!err)
@@ -273,6 +315,8 @@ void hub_free(struct hub *hub)
 	hub_aead_free(hub, hub->aead);
 	hub_view_free(relaxed_get(&hub->view));
 	policy_free(hub->policy);
+	flow_table_free(hub->flows);
+	fragment_table_free(hub->fragments);
 	route_set_free(hub->routes);
 	ratelimit_free(hub->ratelimit);
 	timer_heap_fini(&hub->timers);
@@ -392,6 +436,15 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 {
 	struct peer *peer = peer_at(&hub->peers, record->peer_slot, record->peer_serial);
 
+	if (record->kind == EVENT_SWEEP) {
+		relaxed_set(&hub->flow_sweep_ns,
+			time_earlier(relaxed_get(&hub->flow_sweep_ns), now_ns));
+		return;
+	}
+	if (record->kind == EVENT_FLOW) {
+		flows_emit(hub, (const struct flow_report *)bytes, now_ns);
+		return;
+	}
 	if (!peer) { /* removed meanwhile */
 		if (record->kind == EVENT_STAGE)
 			hub_drop(hub, DROP_STAGED_EXPIRED, 1);
@@ -417,6 +470,12 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 		break;
 	case EVENT_ROAMED:
 		hub_emit(hub, WGH_EVENT_ROAMED, peer, now_ns);
+		break;
+	case EVENT_WIDE:
+		reach_proved(hub, peer, now_ns);
+		break;
+	case EVENT_SWEEP:
+	case EVENT_FLOW:
 		break;
 	case EVENT_ROUTING_LOOP:
 		if (time_reached(now_ns, hub->loop_report_ns)) {
@@ -486,5 +545,5 @@ uint64_t hub_run(struct hub *hub, uint64_t now_ns, int64_t wall_ns)
 	}
 	while (!full(hub) && (peer = timer_heap_due(&hub->timers, now_ns)) != NULL)
 		handshake_timer(hub, peer, now_ns, wall_ns);
-	return more ? now_ns : timer_heap_next(&hub->timers);
+	return more ? now_ns : time_earlier(flows_run(hub, now_ns), timer_heap_next(&hub->timers));
 }

@@ -16,6 +16,8 @@
 #define CORE_HUB_H
 
 #include "core/cookie.h"
+#include "core/flow.h"
+#include "core/fragment.h"
 #include "core/peer.h"
 #include "core/policy.h"
 #include "core/ratelimit.h"
@@ -51,11 +53,22 @@ struct hub_options {
 	void *filter_arg;
 };
 
+/* A forward of the policy, and who it leads to. */
+struct view_forward {
+	struct peer *to; /* NULL: no such peer */
+	struct wgh_addr addr[2]; /* its first of IPv4 and IPv6; family WGH_UNSPEC: none */
+	uint16_t port;
+};
+
 /* What workers read once for each batch; never changes after publication. */
 struct hub_view {
 	struct retired retired;
 	struct route_table *routes;
-	const struct policy *policy; /* the hub's */
+	const struct policy *policy; /* the hub's, as all these */
+	struct flow_table *flows;
+	struct fragment_table *fragments;
+	struct view_forward *forwards; /* one for each of the policy's */
+	uint32_t host_reach; /* as in struct peer: the host's own */
 	struct wgh_addr self4, self6; /* family WGH_UNSPEC: none; where our ICMP comes from */
 	uint32_t mtu_bytes;
 	uint16_t listen_port; /* host order */
@@ -72,6 +85,11 @@ struct hub {
 	struct route_set *routes; /* peers' prefixes and our own addresses */
 	_Atomic(struct hub_view *) view;
 	struct policy *policy;
+	struct flow_table *flows;
+	uint32_t flows_room; /* what it was made for */
+	struct fragment_table *fragments;
+	_Atomic uint64_t flow_sweep_ns; /* TIME_NEVER: no flows, and nobody sweeps */
+	uint16_t probe_id; /* of our echo requests */
 	struct wgh_prefix *addresses;
 	size_t n_addresses;
 
@@ -142,6 +160,9 @@ void hub_free_retired(struct hub *hub, struct retired *list);
 MUST_CHECK struct hub_view *hub_view_new(
 	const struct hub *hub, const struct route_set *routes, const struct policy *policy);
 void hub_view_free(struct hub_view *view);
+/* Whom the policy's forwards lead to, by the hub's present peers and prefixes. Before publishing.
+ */
+void hub_view_resolve(const struct hub *hub, struct hub_view *view);
 /* What workers read from their next batch on; the old view is retired. */
 void hub_publish(struct hub *hub, struct hub_view *view);
 

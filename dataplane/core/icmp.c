@@ -61,6 +61,17 @@ bool icmp_is_echo_request(const uint8_t *packet, const struct ip_info *info)
 		message[0] == (v4 ? ICMP4_ECHO : ICMP6_ECHO) && message[1] == 0;
 }
 
+bool icmp_is_echo_reply(const uint8_t *packet, const struct ip_info *info, uint16_t id)
+{
+	const bool v4 = is_ipv4(info);
+	const uint8_t *message = packet + info->l4_offset;
+
+	return info->proto == (v4 ? IP_PROTO_ICMP : IP_PROTO_ICMPV6) && info->l4_offset &&
+		!info->fragment && info->len_bytes - info->l4_offset >= ICMP_HEADER_BYTES &&
+		message[0] == (v4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY) && message[1] == 0 &&
+		(message[4] << 8 | message[5]) == id;
+}
+
 /* One that may be answered. */
 static bool is_good_echo_request(const uint8_t *packet, const struct ip_info *info)
 {
@@ -244,4 +255,24 @@ uint32_t icmp_error_write(uint8_t *out, enum icmp_error error, uint32_t mtu_byte
 		ip_checksum_add(
 			pseudo_sum(info, hub, &info->src, message_bytes), message, message_bytes));
 	return len_bytes;
+}
+
+uint32_t icmp_echo_write(uint8_t *out, const struct wgh_addr *from, const struct wgh_addr *to,
+	uint16_t id, uint16_t sequence)
+{
+	const bool v4 = from->family == WGH_IPV4;
+	const uint32_t header_bytes = v4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES;
+	const uint32_t message_bytes = ICMP_HEADER_BYTES + 8;
+	uint8_t *message = out + header_bytes;
+	uint64_t sum = 0;
+
+	(v4 ? header4 : header6)(out, from, to, header_bytes + message_bytes);
+	memset(message, 0, message_bytes);
+	message[0] = v4 ? ICMP4_ECHO : ICMP6_ECHO;
+	be16_put(message + 4, id);
+	be16_put(message + 6, sequence);
+	if (!v4)
+		sum = ip_checksum_pseudo(from, to, IP_PROTO_ICMPV6, message_bytes);
+	checksum_put(message + 2, ip_checksum_add(sum, message, message_bytes));
+	return header_bytes + message_bytes;
 }

@@ -22,6 +22,14 @@ enum icmp_error {
 /* By its type and code; nothing else of it is checked. */
 bool icmp_is_echo_request(const uint8_t *packet, const struct ip_info *info);
 
+/* An echo request of the hub itself: eight bytes of payload. Returns the length; out has room for
+ * ICMP_ECHO_BYTES_MAX. */
+#define ICMP_ECHO_BYTES_MAX 56
+uint32_t icmp_echo_write(uint8_t *out, const struct wgh_addr *from, const struct wgh_addr *to,
+	uint16_t id, uint16_t sequence);
+/* Is it a reply to such a one? */
+bool icmp_is_echo_reply(const uint8_t *packet, const struct ip_info *info, uint16_t id);
+
 /* Turns an echo request into its reply in place: addresses and type, TTL 64, checksums mended.
  * False: it is no whole echo request with right checksums, or one that carries a source route or
  * IPv6 extension headers; the packet is untouched. */

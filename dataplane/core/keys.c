@@ -2,6 +2,7 @@
 #include "core/keys.h"
 
 #include "core/handshake.h"
+#include "core/reach.h"
 #include "crypto/aead.h"
 
 #include <errno.h>
@@ -130,6 +131,7 @@ int keys_add_current(struct hub *hub, struct peer *peer, const struct noise_keys
 		staged_send(hub, peer, now_ns);
 	else
 		IGNORE_RESULT(keys_send_keepalive(hub, peer, now_ns));
+	reach_session(hub, peer, now_ns);
 	return 0;
 }
 
@@ -149,6 +151,7 @@ void keys_confirm(
 	handshake_drop(hub, peer); /* an attempt of ours at the same time has lost */
 	hub_emit(hub, WGH_EVENT_HANDSHAKE, peer, now_ns);
 	staged_send(hub, peer, now_ns);
+	reach_session(hub, peer, now_ns);
 	hub_arm(hub, peer); /* what was just sent may stay unanswered */
 }
 
@@ -171,9 +174,10 @@ bool keys_usable(struct peer *peer, uint64_t now_ns)
 		relaxed_get(&current->send_counter) < REJECT_AFTER_MESSAGES;
 }
 
-/* Seals in place and sends: message has a header's room before and 31 bytes after the packet. */
-static bool send_packet(
-	struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes, uint64_t now_ns)
+/* Seals in place and sends: message has a header's room before and 31 bytes after the packet. data:
+ * the peer is expected to answer. */
+static bool send_packet(struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes,
+	bool data, uint64_t now_ns)
 {
 	struct keypair *keypair = current_of(peer);
 	struct wire_data *header = (struct wire_data *)message;
@@ -198,7 +202,7 @@ static bool send_packet(
 		1);
 	hub_transmit(hub, &to, message, padded + WIRE_DATA_MIN_BYTES, 0);
 	relaxed_add(&peer->tx_bytes, padded + WIRE_DATA_MIN_BYTES);
-	timers_packet_sent(peer, len_bytes > 0, now_ns);
+	timers_packet_sent(peer, data, now_ns);
 	return true;
 }
 
@@ -206,7 +210,13 @@ bool keys_send_keepalive(struct hub *hub, struct peer *peer, uint64_t now_ns)
 {
 	uint8_t message[WIRE_DATA_MIN_BYTES];
 
-	return send_packet(hub, peer, message, 0, now_ns);
+	return send_packet(hub, peer, message, 0, false, now_ns);
+}
+
+bool keys_send_unanswered(
+	struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes, uint64_t now_ns)
+{
+	return send_packet(hub, peer, message, len_bytes, false, now_ns);
 }
 
 static struct staged_packet *staged_take(struct hub *hub, struct peer *peer)
@@ -260,7 +270,7 @@ void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns)
 	while (peer->n_staged && keys_usable(peer, now_ns)) {
 		struct staged_packet *packet = staged_take(hub, peer);
 
-		if (!send_packet(hub, peer, packet->message, packet->len_bytes, now_ns)) {
+		if (!send_packet(hub, peer, packet->message, packet->len_bytes, true, now_ns)) {
 			hub_drop(hub, DROP_NO_ENDPOINT, 1);
 			peer_drop(peer, DROP_NO_ENDPOINT, 1);
 		} else {

@@ -31,6 +31,10 @@ void staged_add(struct hub *hub, struct peer *peer, const uint8_t *packet, uint3
 /* Sends what waits under the current keypair, in order. */
 void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns);
 void staged_drop(struct hub *hub, struct peer *peer, enum drop reason);
+/* Seals message in place and sends it: a header's room before and 31 bytes after len_bytes. It does
+ * not count as data that wants an answer. False: there is no session to use. */
+bool keys_send_unanswered(
+	struct hub *hub, struct peer *peer, uint8_t *message, uint32_t len_bytes, uint64_t now_ns);
 /* An empty packet under the current keypair. False: there is none to use. */
 bool keys_send_keepalive(struct hub *hub, struct peer *peer, uint64_t now_ns);
 

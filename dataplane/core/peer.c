@@ -184,6 +184,7 @@ void peer_endpoint_set(struct peer *peer, const struct wgh_endpoint *endpoint)
 	peer->endpoint = *endpoint;
 	spin_unlock(&peer->endpoint_lock);
 	relaxed_set(&peer->has_endpoint, endpoint->family != WGH_UNSPEC);
+	relaxed_set(&peer->silent, false);
 }
 
 void peer_endpoint_forget_source(struct peer *peer)

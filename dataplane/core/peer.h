@@ -29,6 +29,11 @@ struct handshake {
  * packets of and to this peer. */
 enum {
 	REACH_NAMED = 1u << 8, /* a rule or forward names it */
+	REACH_NAT =
+		1u << 9, /* sources may have to be the hub's address: its flows are remembered */
+	REACH_LEARNS = 1u << 10, /* it may prove that they need not */
+	REACH_STOCK4 = 1u << 11, /* now they have to be, for IPv4 */
+	REACH_STOCK6 = 1u << 12,
 };
 #define REACH_GROUP(reach) ((reach) & (WGH_GROUPS_MAX - 1))
 
@@ -41,6 +46,7 @@ struct peer {
 	_Atomic uint16_t keepalive_s;
 	_Atomic bool timer_asked;
 	_Atomic bool has_endpoint;
+	_Atomic bool silent; /* it was called and does not answer */
 	_Atomic uint32_t reach; /* its group, and REACH_* bits */
 
 	/* written by workers, a few times for each burst */
@@ -73,8 +79,13 @@ struct peer {
 	struct staged_packet *staged_first, *staged_last;
 	uint16_t n_staged;
 	bool has_static_static, static_static_bad;
+	bool leaving; /* it will be unlinked by this change */
 	uint8_t nat; /* enum wgh_nat */
 	_Atomic uint64_t tag; /* the embedder's number; workers show it to its filter */
+	uint8_t n_probes; /* of this session */
+	uint32_t wide; /* REACH_STOCK4 and 6: what it last proved, as people were told */
+	uint64_t probe_at_ns; /* 0: no probe to send or to give up */
+	uint64_t last_probe_ns;
 	uint32_t heap_pos; /* in the deadline heap; UINT32_MAX: not in it */
 	struct peer *by_key_next;
 	struct retired retired;

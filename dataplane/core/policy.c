@@ -94,6 +94,7 @@ void wgh_policy_defaults(struct wgh_policy *policy)
 		.nat_port_last = NAT_PORT_LAST,
 		.flows_max = FLOWS_MAX,
 		.flows_per_peer_max = FLOWS_PER_PEER_MAX,
+		.log_flows = true,
 	};
 	policy->table[WGH_GROUP_PEER][WGH_GROUP_PEER] = WGH_ALLOW;
 	policy->table[WGH_GROUP_PEER][WGH_GROUP_HOST] = WGH_ALLOW;

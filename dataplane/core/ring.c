@@ -88,3 +88,10 @@ uint32_t ring_count(const struct ring *ring)
 
 	return relaxed_get(&r->n_written) - relaxed_get(&r->n_read);
 }
+
+uint32_t ring_bytes(const struct ring *ring)
+{
+	struct ring *r = (struct ring *)ring; /* atomic loads want it */
+
+	return relaxed_get(&r->written) - relaxed_get(&r->read);
+}

@@ -26,6 +26,8 @@ MUST_CHECK bool ring_push(struct ring *ring, const void *head, uint32_t head_byt
 /* Copies the oldest record out and frees its room; 0 when empty. Records longer than room_bytes are
  * cut. */
 uint32_t ring_pop(struct ring *ring, void *out, uint32_t room_bytes);
+/* Bytes that are taken: of any thread's asking, so perhaps not any more. */
+uint32_t ring_bytes(const struct ring *ring);
 /* Records waiting. */
 uint32_t ring_count(const struct ring *ring);
 

@@ -33,6 +33,11 @@ static void fill_peer(struct hub *hub, struct peer *peer, struct wgh_peer_view *
 	view->keepalive_s = relaxed_get(&peer->keepalive_s);
 	view->group = REACH_GROUP(relaxed_get(&peer->reach));
 	view->nat = peer->nat;
+	view->wide4 = peer->wide & REACH_STOCK4;
+	view->wide6 = peer->wide & REACH_STOCK6;
+	if (flow_count(hub->flows))
+		view->n_flows =
+			flow_count_of(hub->flows, (struct flow_party){peer->slot, peer->serial});
 	view->last_handshake_s = peer->last_handshake_wall_ns / (int64_t)NS_PER_S;
 	view->last_handshake_ns = (uint32_t)(peer->last_handshake_wall_ns % (int64_t)NS_PER_S);
 	view->rx_bytes = relaxed_get(&peer->rx_bytes);
@@ -57,6 +62,7 @@ static void sum_workers(const struct hub *hub, struct whole *whole)
 		for (unsigned r = 0; r < DROP_N; r++)
 			whole->drops[r] += relaxed_get(&stats->drops[r]);
 		whole->snapshot.n_forwarded += relaxed_get(&stats->n_forwarded);
+		whole->snapshot.n_log_lost += relaxed_get(&stats->n_log_lost);
 	}
 }
 
@@ -133,6 +139,8 @@ int hub_snapshot(struct hub *hub, struct wgh_snapshot **out)
 	s->mtu_bytes = hub->options.mtu_bytes;
 	s->n_workers = hub->options.n_workers;
 	s->aead = aead_name(hub->aead);
+	s->n_flows = flow_count(hub->flows);
+	s->flows_max = hub->policy->said.flows_max;
 	s->drops = whole->drops;
 	sum_workers(hub, whole);
 	prefixes = whole->prefixes;

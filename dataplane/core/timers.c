@@ -27,6 +27,8 @@ uint64_t timers_deadline(const struct peer *const_peer, enum timer timer)
 		return last ? last + since * NS_PER_S : 0; /* nothing yet: at once */
 	case TIMER_WIPE:
 		return peer->wipe_at_ns;
+	case TIMER_PROBE:
+		return peer->probe_at_ns ? peer->probe_at_ns : TIME_NEVER;
 	case TIMER_N:
 		break;
 	}

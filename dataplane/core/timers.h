@@ -21,6 +21,8 @@ static inline void timers_packet_received(struct peer *peer, bool data, uint64_t
 {
 	if (relaxed_get(&peer->unanswered_since_ns))
 		relaxed_set(&peer->unanswered_since_ns, 0);
+	if (relaxed_get(&peer->silent))
+		relaxed_set(&peer->silent, false);
 	relaxed_set(&peer->last_traversal_ns, now_ns);
 	if (!data)
 		return;
@@ -53,6 +55,7 @@ enum timer {
 	TIMER_KEEPALIVE, /* data of theirs is unanswered */
 	TIMER_PERSISTENT_KEEPALIVE,
 	TIMER_WIPE,
+	TIMER_PROBE, /* reach.h: does it accept other sources than the hub? */
 	TIMER_N,
 };
 

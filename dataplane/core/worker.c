@@ -3,6 +3,8 @@
  */
 #include "core/worker.h"
 
+#include "core/flows.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -20,6 +22,7 @@ int worker_new(struct worker **worker, struct hub *hub)
 	if (!w)
 		return -ENOMEM;
 	*w = (struct worker){.hub = hub};
+	w->flow_log = flows_log_of_worker(w);
 	err = hub_aead_new(hub, &w->aead);
 	if (!err)
 		err = ring_init(&w->handshakes, RING_BYTES, hub->options.budget);
@@ -73,6 +76,7 @@ const struct worker_output *worker_input_udp(
 		stage_decide_udp(w, first);
 		stage_seal(w);
 	}
+	flow_run_end(w->view->flows, &w->run, now_ns);
 	stage_finish(w);
 	return &w->out;
 }
@@ -96,6 +100,7 @@ const struct worker_output *worker_input_tun(
 		stage_decide_tun(w, first);
 		stage_seal(w);
 	}
+	flow_run_end(w->view->flows, &w->run, now_ns);
 	stage_finish(w);
 	return &w->out;
 }
@@ -137,8 +142,12 @@ void tx_add(struct worker *w, struct peer *peer, uint32_t packet_idx)
 bool worker_tell(struct worker *w, enum worker_event kind, const struct peer *peer,
 	uint32_t session_index, const void *bytes, uint32_t len_bytes)
 {
-	struct worker_record record = {kind, peer->slot, peer->serial, session_index};
+	struct worker_record record = {kind, UINT32_MAX, 0, session_index};
 
+	if (peer) {
+		record.peer_slot = peer->slot;
+		record.peer_serial = peer->serial;
+	}
 	w->out.control = true;
 	return ring_push(&w->events, &record, sizeof record, bytes, len_bytes);
 }

@@ -26,6 +26,8 @@
 #define NO_PACKET UINT32_MAX
 /* No drop, but nothing to send either: the control side has the packet. */
 #define VERDICT_STAGED DROP_N
+/* The same: it was for the worker itself. */
+#define VERDICT_ENDED (DROP_N + 1)
 
 struct packet {
 	uint8_t *data; /* of the message: the inner packet begins WGH_HEADROOM_BYTES later */
@@ -37,7 +39,7 @@ struct packet {
 	uint32_t next; /* of the same struct tx; NO_PACKET at the end */
 	uint16_t burst; /* it came in */
 	uint8_t ecn; /* of the outer header */
-	uint8_t verdict; /* enum drop, or VERDICT_STAGED */
+	uint8_t verdict; /* enum drop, or one of the above */
 };
 
 /* The packets of this batch for one peer. */
@@ -65,6 +67,9 @@ enum worker_event {
 	EVENT_STAGE, /* a packet waits for a session: its bytes follow */
 	EVENT_ROAMED,
 	EVENT_ROUTING_LOOP,
+	EVENT_WIDE, /* a peer has proved that it accepts other sources than the hub */
+	EVENT_FLOW, /* of no peer: a struct flow_report follows */
+	EVENT_SWEEP, /* of no peer: there are flows */
 };
 
 struct worker_record {
@@ -86,6 +91,8 @@ struct worker_stats {
 	_Atomic uint64_t n_staged; /* went to the control side to wait for a session */
 	_Atomic uint64_t n_own; /* made here */
 	_Atomic uint64_t n_to_tun, n_to_udp, n_forwarded;
+	_Atomic uint64_t n_answers; /* to the hub's probes; ended here */
+	_Atomic uint64_t n_log_lost; /* flows that began or ended unsaid */
 };
 
 /* What a batch leaves for the caller to send; valid until the next call. */
@@ -120,7 +127,12 @@ struct worker {
 	struct wgh_packet tun_packets[WORKER_PACKETS];
 	struct asked asked[WORKER_PACKETS];
 	struct wgh_filter_packet questions[WORKER_PACKETS];
-	uint64_t icmp_allowed_ns;
+	struct flow_run run; /* of packets of one flow */
+	struct flow_hit related;
+	struct fragment_way way;
+	struct flow_log flow_log;
+	uint64_t icmp_allowed_ns; /* next error message may be sent then, in all */
+	_Atomic uint64_t host_icmp_allowed_ns; /* to the host */
 	uint8_t own_buffers[WORKER_OWN_PACKETS][WGH_HEADROOM_BYTES + 1280 + WGH_TAILROOM_BYTES];
 };
 
@@ -169,7 +181,8 @@ void pass(struct worker *w, uint32_t packet_idx, struct peer *from, struct peer 
 void pass_asked(struct worker *w);
 /* Puts the packet behind the others for this peer. */
 void tx_add(struct worker *w, struct peer *peer, uint32_t packet_idx);
-/* Tells the control side; DROP_EVENT_QUEUE is counted by the caller if it matters. */
+/* Tells the control side; peer may be NULL. DROP_EVENT_QUEUE is counted by the caller if it
+ * matters. */
 bool worker_tell(struct worker *w, enum worker_event kind, const struct peer *peer,
 	uint32_t session_index, const void *bytes, uint32_t len_bytes);
 void worker_drop_of(struct worker *w, struct peer *peer, enum drop reason);

@@ -114,14 +114,43 @@ enum wgh_event_kind {
 	WGH_EVENT_ROUTING_LOOP,     /* a peer's endpoint is routed into our own TUN (rate limited) */
 	WGH_EVENT_UNKNOWN_PEER,     /* a valid initiation of a key that is no peer (rate limited) */
 	WGH_EVENT_DROPS, /* so many packets were dropped for this reason since it was last told */
+	WGH_EVENT_FLOW_BEGIN,       /* where the policy logs flows; peer started it to other */
+	WGH_EVENT_FLOW_END,
+	WGH_EVENT_REACH, /* a peer has proved which sources it accepts, or does not prove it any more */
+};
+
+enum wgh_flow_end {
+	WGH_FLOW_IDLE,
+	WGH_FLOW_CLOSED,  /* TCP: closed both ways, or reset */
+	WGH_FLOW_EVICTED, /* half-open, and another one needed its room */
+	WGH_FLOW_MOVED,   /* an address of it belongs to another peer now */
+	WGH_FLOW_POLICY,  /* a new policy forbids it */
+	WGH_FLOW_PEER,    /* a peer of it was removed */
+};
+
+/* A connection, an exchange of datagrams or echoes. Addresses and ports as its initiator sees them. */
+struct wgh_flow {
+	struct wgh_public_key from, to; /* who started, with whom; zero: the hub's host, or a peer that
+					   is gone */
+	struct wgh_addr src, dst;
+	uint16_t src_port, dst_port; /* src_port: an echo's identifier */
+	uint16_t nat_port; /* of the hub, as the other end sees it; 0: not translated */
+	uint8_t proto;     /* IP's number */
+	uint8_t end;       /* enum wgh_flow_end; FLOW_END only */
+	bool translated;
+	bool answered;                 /* TCP: connected */
+	uint64_t packets[2], bytes[2]; /* inner; [0] from its initiator, [1] back */
+	uint64_t began_ns, ended_ns;   /* ended 0: it lives */
 };
 
 struct wgh_event {
 	enum wgh_event_kind kind;
 	struct wgh_public_key peer;
-	struct wgh_public_key other;  /* WGH_EVENT_ROUTE_MOVED: who had the prefix before */
+	struct wgh_public_key other;  /* ROUTE_MOVED: who had the prefix before; FLOW: its target */
 	struct wgh_endpoint endpoint; /* HANDSHAKE, ROAMED, UNKNOWN_PEER */
 	struct wgh_prefix prefix;     /* ROUTE_MOVED */
+	struct wgh_flow flow;         /* FLOW_BEGIN, FLOW_END */
+	bool wide4, wide6;            /* REACH: it accepts sources other than the hub, by family */
 	uint64_t now_ns;              /* CLOCK_BOOTTIME, or the caller's time */
 	uint64_t n_drops;             /* DROPS */
 	uint32_t drop_reason;         /* DROPS: its number */
@@ -233,6 +262,8 @@ struct wgh_peer_view {
 	uint16_t keepalive_s;
 	uint8_t group; /* enum wgh_group */
 	uint8_t nat;   /* enum wgh_nat */
+	bool wide4, wide6; /* WGH_NAT_AUTO: it has proved that it accepts other sources, by family */
+	uint32_t n_flows;  /* that it started */
 	int64_t last_handshake_s; /* CLOCK_REALTIME, 0: never */
 	uint32_t last_handshake_ns;
 	uint64_t rx_bytes, tx_bytes; /* of whole messages, UDP payload */
@@ -256,6 +287,8 @@ struct wgh_snapshot {
 	const char *aead;      /* name of the back end */
 	const uint64_t *drops; /* wgh_n_drop_reasons() counters, whole hub */
 	uint64_t n_forwarded;  /* packets from peer to peer */
+	uint32_t n_flows, flows_max;
+	uint64_t n_log_lost; /* begins and ends of flows that were not told */
 	const struct wgh_prefix *addresses; /* the hub's own inner addresses */
 	size_t n_addresses;
 	struct wgh_peer_view *peers;

@@ -84,6 +84,7 @@ struct wgh_policy {
 	struct wgh_addr probe4, probe6;
 	uint32_t flows_max; /* that the hub remembers at a time */
 	uint32_t flows_per_peer_max; /* of these, started by one peer */
+	bool log_flows; /* begin and end of each flow are events */
 	bool clamp_mss; /* TCP connections are told the hub's MTU when they begin */
 };
 

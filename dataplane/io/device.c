@@ -101,8 +101,12 @@ static void hub_event(void *arg, const struct wgh_event *event)
 {
 	struct wgh_device *device = arg;
 
+	const bool of_flow =
+		event->kind == WGH_EVENT_FLOW_BEGIN || event->kind == WGH_EVENT_FLOW_END;
+
 	pthread_mutex_lock(&device->event_lock);
-	if (device->n_events < EVENT_QUEUE) /* a caller that does not look loses the newest */
+	/* A caller that does not look loses the newest; flows leave room for rarer news. */
+	if (device->n_events < (of_flow ? EVENT_QUEUE - EVENT_QUEUE / 4 : EVENT_QUEUE))
 		device->events[device->n_events++] = *event;
 	pthread_mutex_unlock(&device->event_lock);
 	wake_send(device->notify);

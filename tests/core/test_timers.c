@@ -18,7 +18,8 @@
 
 /* Each has a test_timer_* of its own below. */
 _Static_assert(TIMER_RETRY_HANDSHAKE == 0 && TIMER_NEW_HANDSHAKE == 1 && TIMER_KEEPALIVE == 2 &&
-		TIMER_PERSISTENT_KEEPALIVE == 3 && TIMER_WIPE == 4 && TIMER_N == 5,
+		TIMER_PERSISTENT_KEEPALIVE == 3 && TIMER_WIPE == 4 && TIMER_PROBE == 5 &&
+		TIMER_N == 6,
 	"a new timer needs a test that fires it");
 
 static struct fixture f;
@@ -786,11 +787,59 @@ static void test_timer_of_a_packet_is_never_lost_beside_an_arming(void **state)
 	timer_heap_fini(&heap);
 }
 
+/* ---- TIMER_PROBE ---- */
+
+static unsigned n_echo_requests(void)
+{
+	uint8_t plain[2048];
+	unsigned n = 0;
+
+	for (size_t i = 0; remote_sent(&f, &r, i); i++)
+		n += remote_open(&r, remote_sent(&f, &r, i), plain) >= 28 && plain[9] == 1 &&
+			plain[15] == 250 && plain[20] == 8;
+	return n;
+}
+
+/* Three at 0, 2 and 4 s; a peer that is silent about them is no silent peer: nothing is renewed. */
+static void test_timer_probe_asks_three_times_in_each_session_and_wants_no_answer(void **state)
+{
+	struct wgh_peer_change change = {
+		.public_key = remote_key(&r), .flags = WGH_PEER_HAS_NAT, .nat = WGH_NAT_AUTO};
+	struct wgh_policy policy;
+
+	(void)state;
+	wgh_policy_defaults(&policy);
+	policy.probe4 = (struct wgh_addr){{10, 0, 0, 250}, WGH_IPV4};
+	assert_int_equal(hub_apply(f.hub,
+				 &(struct wgh_change){.flags = WGH_HAS_POLICY,
+					 .policy = &policy,
+					 .peers = &change,
+					 .n_peers = 1},
+				 f.now_ns, NULL),
+		0);
+	remote_connect(&f, &r); /* forgets what it sent: the first */
+	assert_int_equal(peer()->n_probes, 1);
+	fixture_advance(&f, 2 * S - 1);
+	assert_int_equal(n_echo_requests(), 0);
+	fixture_advance(&f, 1);
+	assert_int_equal(n_echo_requests(), 1);
+	fixture_advance(&f, 2 * S);
+	assert_int_equal(n_echo_requests(), 2);
+	fixture_advance(&f, 60 * S);
+	assert_int_equal(n_echo_requests(), 2);
+	for (size_t i = 0; remote_sent(&f, &r, i); i++)
+		assert_int_not_equal(f.sent[i].data[0], WIRE_INITIATION);
+	assert_int_equal(peer()->probe_at_ns, 0);
+	remote_connect(&f, &r);
+	assert_int_equal(peer()->n_probes, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		cmocka_unit_test(test_timer_heap_agrees_with_a_naive_twin),
+		TEST(test_timer_probe_asks_three_times_in_each_session_and_wants_no_answer),
 		cmocka_unit_test(test_timer_heap_gives_peers_in_the_order_of_their_deadlines),
 		TEST(test_timer_retry_sends_twenty_initiations_and_gives_up),
 		TEST(test_timer_retry_counts_anew_after_fresh_traffic),

@@ -200,7 +200,7 @@ static void check_worker(struct worker *w)
 		relaxed_get(&s->n_udp_in) + relaxed_get(&s->n_tun_in) + relaxed_get(&s->n_own);
 	uint64_t out = relaxed_get(&s->n_to_udp) + relaxed_get(&s->n_to_tun) +
 		relaxed_get(&s->n_handshakes) + relaxed_get(&s->n_keepalives) +
-		relaxed_get(&s->n_staged) + sum(s->drops, DROP_N);
+		relaxed_get(&s->n_staged) + relaxed_get(&s->n_answers) + sum(s->drops, DROP_N);
 
 	SIM_MUST(in == out);
 }

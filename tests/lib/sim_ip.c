@@ -172,7 +172,10 @@ void sim_send6(struct sim_hub *from, struct sim_hub *to, uint32_t id)
 uint32_t sim_take_id(struct sim_hub *h)
 {
 	uint8_t packet[SIM_PACKET_BYTES_MAX];
-	uint32_t len = sim_take(h, packet);
+	uint32_t len;
 
+	do
+		len = sim_take(h, packet);
+	while (len && sim_icmp_ok(packet, len));
 	return len ? sim_udp_id(packet, len) : 0;
 }

@@ -22,7 +22,8 @@ bool sim_icmp_ok(const uint8_t *packet, uint32_t len_bytes);
 /* From one hub's inner address to another's through the TUN of the first. */
 void sim_send4(struct sim_hub *from, struct sim_hub *to, uint32_t id);
 void sim_send6(struct sim_hub *from, struct sim_hub *to, uint32_t id);
-/* The number of the oldest packet that came out of the TUN; 0: none. */
+/* The number of the oldest such packet that came out of the TUN; 0: none. ICMP is passed over: a
+ * host hears of silent peers. */
 uint32_t sim_take_id(struct sim_hub *h);
 
 #endif
