@@ -422,6 +422,9 @@ static CURLcode set_options(struct transfer *t, const struct https_request *requ
 	SET(CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)request->answer_max_bytes);
 	SET(CURLOPT_HTTPHEADER, t->headers);
 	if (t->body) {
+		/* On a connection that was used before and ends without an answer libcurl would
+		 * send the request again; this one may be good for one time only. */
+		SET(CURLOPT_FRESH_CONNECT, 1L);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_bytes);
 		SET(CURLOPT_POSTFIELDS, t->body);
 	}

@@ -204,7 +204,8 @@ int oauth_grant_wait(struct creds **creds, const struct oauth *oauth,
 
 	*creds = NULL;
 	scope_text(whole_scope, oauth, scope);
-	while (err == -EAGAIN && now_s(CLOCK_BOOTTIME) < end_s) {
+	/* What comes after the end is not worth waiting for. */
+	while (err == -EAGAIN && now_s(CLOCK_BOOTTIME) + interval_s < end_s) {
 		factory_once_wait(oauth->once, interval_s * 1000);
 		err = poll_once(creds, oauth, grant, whole_scope, &interval_s, error);
 	}

@@ -773,6 +773,66 @@ static void test_tokens_in_an_answer_with_a_wrong_status_are_not_quoted(void **s
 	free(log);
 }
 
+/* ---- changes ---- */
+
+#define CONFIG "/ota/factories/acme-presses/config/"
+#define PATCH_CONFIG "PATCH " CONFIG
+
+static void patch(const char *body)
+{
+	done = false;
+	assert_int_equal(factory_http_patch(http, CONFIG, body, strlen(body), on_answer, NULL), 0);
+	assert_int_equal(factory_http_patch(http, CONFIG, "", 0, on_answer, NULL), -EBUSY);
+	wait_answer();
+}
+
+/* Row 42: a 204 has no body, and is no error. */
+static void test_each_good_status_of_a_patch_is_one(void **state)
+{
+	static const int statuses[] = {200, 201, 204};
+	char body[100];
+
+	(void)state;
+	begin_token();
+	for (int i = 0; i < 3; i++) {
+		factory_do("set", "{\"patch_answer\": %d}", statuses[i]);
+		snprintf(body, sizeof body, "{\"files\": [{\"name\": \"x\", \"value\": \"%d\"}]}",
+			i);
+		patch(body);
+		assert_int_equal(got.outcome, FACTORY_OK);
+		assert_int_equal(got.status, statuses[i]);
+		get(CONFIG);
+		snprintf(body, sizeof body, "\"value\": \"%d\"", i);
+		assert_non_null(strstr(got_body, body));
+	}
+	factory_do("set", "{\"patch_answer\": 200}");
+	patch("{\"files\": 7}");
+	assert_int_equal(got.outcome, FACTORY_REFUSED);
+	assert_non_null(strstr(got.why, PATCH_CONFIG ": 400: "));
+}
+
+static void test_a_patch_is_sent_again_with_a_new_token_whole(void **state)
+{
+	(void)state;
+	json_decref(write_python_creds(0));
+	factory_do("revoke", "{\"access\": \"all\"}");
+	begin_file();
+	patch("{\"files\": [{\"name\": \"x\", \"value\": \"again\"}]}");
+	/* The token may only read: it was known, and that is what is said. */
+	assert_int_equal(got.status, 403);
+	assert_int_equal(factory_count(POST_TOKEN), 1);
+	assert_true(factory_count(PATCH_CONFIG) >= 2);
+	factory_http_free(http);
+	begin_token();
+	factory_do("forget", "{}");
+	get(CONFIG); /* a connection that is used again is where libcurl would repeat it */
+	factory_do("fault", "{\"do\": \"drop\", \"match\": \"PATCH *\"}");
+	patch("{\"files\": []}");
+	assert_int_equal(got.outcome, FACTORY_TRANSIENT); /* and not sent twice by itself */
+	assert_int_equal(got.status, 0);
+	assert_int_equal(factory_count(PATCH_CONFIG), 1);
+}
+
 /* ---- options ---- */
 
 static void test_extra_headers_go_along(void **state)
@@ -894,6 +954,8 @@ int main(void)
 		T(test_error_texts_are_short_printable_and_without_our_token),
 		T(test_no_part_of_our_token_is_quoted_where_a_text_is_cut),
 		T(test_tokens_in_an_answer_with_a_wrong_status_are_not_quoted),
+		T(test_each_good_status_of_a_patch_is_one),
+		T(test_a_patch_is_sent_again_with_a_new_token_whole),
 		T(test_extra_headers_go_along),
 		T(test_bases_and_headers_that_cannot_be_are_refused),
 		T(test_next_page_elsewhere_is_refused),
