@@ -138,6 +138,23 @@ test_the_unit_is_one_that_systemd_understands_and_never_gives_up() { # row 17
 	unit_ends
 }
 
+test_relative_paths_and_all_options_reach_the_service() { # row 26
+	begin
+	mkdir $T/here
+	cd $T/here
+	good -f "$FACTORY_NAME" -t "$FACTORY_TOKEN" -k key -n hub0 --no-sysctl "${api[@]}" \
+		--ca-file ../f/ca.pem --state-dir state --clients-file clients --hosts-file hosts \
+		--unit-dir $T/units --workers 1 --no-offload --no-offload=tun-uso enable -i 5 -e hub.example.net
+	cd - >/dev/null
+	equal "$(sed -n 's/^ExecStart=[^ ]* //p' <<<"$(unit)")" "--factory $FACTORY_NAME\
+ --privatekey $T/here/key --intf-name hub0 --no-sysctl --api-url=$FACTORY_URL --ca-file=$FACTORY_CA\
+ --ca-file=$T/here/../f/ca.pem --state-dir=$T/here/state --clients-file=$T/here/clients\
+ --hosts-file=$T/here/hosts --workers=1 --no-offload --no-offload=tun-uso --interval=5 daemon"
+	wait_for 20 hub_listens 5555 || fail "the hub does not run: $(cat $T/unit.log)"
+	must "the state is not there" [ -e "$T/here/state/$FACTORY_NAME.json" ]
+	unit_ends
+}
+
 test_a_second_enable_does_what_is_needed_and_no_more() { # rows 27, 38
 	begin
 	enable -e hub.example.net
@@ -153,7 +170,7 @@ test_a_second_enable_does_what_is_needed_and_no_more() { # rows 27, 38
 	enable -i 5 -e other.example.net
 	equal "$(n_patches)" 2
 	equal "$(asked restart)" 2 # a running hub is told; its sessions stay
-	must "the hub was not told: $(cat $T/out)" grep -q 'has followed' $T/out
+	must "the hub was not told: $(cat $T/out $T/err)" grep -q 'has followed' $T/out
 	file_is "$(key_pub)" other.example.net:5555
 	enable -i 5 -v 10.7.7.1
 	equal "$(asked restart)" 3
@@ -234,7 +251,7 @@ test_update_endpoint_changes_the_endpoint_and_the_hub_follows() { # rows 1, 2, 3
 	file_is "$(key_pub)" 192.0.2.2:5555 10.7.7.1
 	good "${with_token[@]}" update_endpoint -p 5556
 	file_is "$(key_pub)" 192.0.2.2:5556 10.7.7.1
-	must "the hub was not told: $(cat $T/out)" grep -q 'has followed' $T/out
+	must "the hub was not told: $(cat $T/out $T/err)" grep -q 'has followed' $T/out
 	must "the hub does not follow" hub_listens 5556
 	# enabled=0 is not its business; what old tools wrote is read as they meant it.
 	ctl config "{\"value\": \"endpoint=192.0.2.2:5556\n    server_address=10.7.7.1\n    pubkey=$(key_pub)\nenabled=0\"}"
@@ -625,7 +642,8 @@ test_a_unit_of_the_old_daemon_runs_with_the_programs_path_changed() {
 	mount -t tmpfs old /var/lib
 	[ ! -d /etc/wireguard ] || mount -t tmpfs old /etc/wireguard
 	begin --port 443 --dns api.foundries.io --dns app.foundries.io
-	mount --bind "$FACTORY_CA" /etc/ssl/certs/ca-certificates.crt
+	install -m 644 "$FACTORY_CA" $T/ca-certificates.crt # the service is not root for long
+	mount --bind $T/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 	mkdir $T/old
 	wg genkey >$T/old/factory.key
 	chmod 644 $T/old/factory.key
