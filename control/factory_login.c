@@ -212,7 +212,7 @@ static void fail_later(struct factory_login *login)
 static void fail_refused(struct factory_login *login)
 {
 	login->refused = true;
-	log_error("login needed why=\"%s\"", login->why);
+	log_error("login needed why=\"%s\" remedy=\"wghub login\"", login->why);
 	end_without(login, LOGIN_NEEDED);
 }
 

@@ -79,7 +79,7 @@ static int check(const struct unit *unit, struct wgh_error *error)
 
 static void put_service(FILE *out, const struct unit *unit)
 {
-	fputs("[Service]\nType=simple\nExecStart=", out);
+	fputs("[Service]\nType=notify\nExecStart=", out);
 	for (size_t i = 0; unit->words[i]; i++) {
 		if (i)
 			fputc(' ', out);
@@ -93,23 +93,32 @@ static void put_service(FILE *out, const struct unit *unit)
 	}
 	/* After any failure, for ever: a hub that stays away needs somebody's journey. */
 	fputs("Restart=on-failure\nRestartSec=2\n", out);
+	/* Only while every thread of the data path answers. */
+	fputs("WatchdogSec=30\nTimeoutStopSec=10\n", out);
 }
 
 static void put_limits(FILE *out, const struct unit *unit)
 {
-	/* DAC_OVERRIDE: key and credentials may be another user's. */
-	fprintf(out, "CapabilityBoundingSet=CAP_DAC_OVERRIDE%s%s\n",
+	/* What the hub needs to become another user by itself, with a keeper for root's files. */
+	fprintf(out,
+		"CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_DAC_OVERRIDE "
+		"CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN%s%s\n",
 		unit->no_tun ? "" : " CAP_NET_ADMIN",
 		unit->low_port ? " CAP_NET_BIND_SERVICE" : "");
 	fputs("NoNewPrivileges=yes\n"
 	      "ProtectSystem=strict\n"
 	      "ProtectHome=read-only\n"
-	      "ProtectKernelTunables=yes\n"
-	      "ProtectKernelModules=yes\n"
+	      "ProtectClock=yes\n"
 	      "ProtectControlGroups=yes\n"
+	      "ProtectHostname=yes\n"
+	      "ProtectKernelLogs=yes\n"
+	      "ProtectKernelModules=yes\n"
+	      "ProtectKernelTunables=yes\n"
+	      "MemoryDenyWriteExecute=yes\n"
 	      "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n"
 	      "RestrictNamespaces=yes\n"
 	      "RestrictRealtime=yes\n"
+	      "RestrictSUIDSGID=yes\n"
 	      "LockPersonality=yes\n"
 	      "SystemCallArchitectures=native\n"
 	      "LimitMEMLOCK=64M\n"

@@ -2,7 +2,8 @@
  *
  * Its name is the Python daemon's, so that `systemctl restart factory-vpn-F` of old instructions
  * works. No secret is in it: who can log in can read it. Paths are absolute, because a unit has
- * another working directory than the shell it was made in. Threads: any; pure.
+ * another working directory than the shell it was made in. It starts as root, and wghub gives that
+ * up by itself, but for files. Threads: any; pure.
  */
 #ifndef CONTROL_UNIT_FILE_H
 #define CONTROL_UNIT_FILE_H

@@ -122,8 +122,8 @@ int yaml_parse(struct yaml_pairs *yaml, const char *text, size_t n, struct wgh_e
 		if (read_line(yaml, &section, line))
 			continue;
 		error_set(error,
-			"line %u is more YAML than is read here; convert the file with: "
-			"wghub import-creds",
+			"line %u is more YAML than is read here; save the credentials as JSON, or "
+			"get new ones with: wghub login",
 			number);
 		return -EINVAL;
 	}

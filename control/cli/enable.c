@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define SYNC_TIMEOUT_S 180 /* two rounds of a slow API */
@@ -127,11 +129,46 @@ static int default_key(struct factory_options *o)
 	return 0;
 }
 
+/* In a process of its own: the hub gives up root before it has any thread, and keeps nothing of a
+ * login in its memory. */
+static enum published publish_apart(struct factory_options *o)
+{
+	struct publish_result result;
+	enum published outcome;
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		outcome = publish(o, &result);
+		if (outcome == PUBLISHED)
+			say_published(o, &result);
+		factory_options_fini(o);
+		exit((int)outcome);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+		say_error("cannot publish: %s", pid < 0 ? strerror(errno) : "the process ended");
+		return PUBLISH_FAILED;
+	}
+	return (enum published)WEXITSTATUS(status);
+}
+
+static int publish_or_go_on(struct factory_options *o)
+{
+	enum published outcome = publish_apart(o);
+
+	/* A hub that was one before serves its peers whatever the API does. */
+	if (outcome != PUBLISH_UNREACHABLE || access(o->key_path, F_OK) ||
+		access(o->state_path, F_OK))
+		return code_of(outcome);
+	log_warn("not published now note=\"the hub runs with what it knows\"");
+	return 0;
+}
+
 static int enable_run(int argc, char **argv)
 {
 	struct factory_options o;
-	struct publish_result result;
-	enum published outcome;
 	int code = factory_options_read(&o, &command_enable_run, FOR_ENABLE_RUN, argc, argv);
 
 	if (!code)
@@ -140,17 +177,10 @@ static int enable_run(int argc, char **argv)
 		code = factory_find_hub(&o);
 	if (!code)
 		code = default_key(&o);
-	if (!code) {
-		outcome = publish(&o, &result);
-		if (outcome == PUBLISHED)
-			say_published(&o, &result);
-		/* A hub that was one before serves its peers whatever the API does. */
-		if (outcome == PUBLISH_UNREACHABLE && !result.key_is_new &&
-			access(o.state_path, F_OK) == 0)
-			log_warn("not published now note=\"the hub runs with what it knows\"");
-		else
-			code = code_of(outcome);
-	}
+	if (!code)
+		code = publish_or_go_on(&o);
+	if (!code)
+		code = factory_read_key(&o);
 	if (!code)
 		code = factory_run_hub(&o);
 	factory_options_fini(&o);

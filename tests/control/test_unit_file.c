@@ -46,12 +46,16 @@ static void test_unit_starts_again_for_ever_and_reloads_by_a_signal(void **state
 	assert_true(has_line(text, "ExecStart=/usr/bin/wghub --factory acme daemon"));
 	assert_true(has_line(text, "Restart=on-failure"));
 	assert_true(has_line(text, "StartLimitIntervalSec=0"));
+	assert_true(has_line(text, "Type=notify"));
+	assert_true(has_line(text, "WatchdogSec=30"));
 	assert_true(has_line(text, "After=network-online.target"));
 	assert_true(has_line(text, "Wants=network-online.target"));
 	assert_true(has_line(text, "ExecReload=/bin/kill -HUP $MAINPID"));
 	assert_true(has_line(text, "StateDirectory=wghub"));
 	assert_true(has_line(text, "ReadWritePaths=-/etc"));
-	assert_true(has_line(text, "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_NET_ADMIN"));
+	assert_true(has_line(text,
+		"CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_DAC_OVERRIDE "
+		"CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN CAP_NET_ADMIN"));
 	assert_null(strstr(text, "LoadCredential"));
 	free(text);
 }
@@ -68,7 +72,9 @@ static void test_unit_has_what_its_options_need_and_no_more(void **state)
 
 	(void)state;
 	assert_true(has_line(text, "LoadCredential=apitoken:/var/lib/wghub/ac%%me token"));
-	assert_true(has_line(text, "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_NET_BIND_SERVICE"));
+	assert_true(has_line(text,
+		"CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_DAC_OVERRIDE "
+		"CAP_DAC_READ_SEARCH CAP_FOWNER CAP_CHOWN CAP_NET_BIND_SERVICE"));
 	assert_null(strstr(text, "StateDirectory"));
 	free(text);
 }

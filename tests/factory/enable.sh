@@ -167,6 +167,7 @@ test_a_second_enable_does_what_is_needed_and_no_more() { # rows 27, 38
 	enable -i 5
 	equal "$(n_patches)" 1
 	equal "$(asked restart)" 2
+	wait_for 20 hub_listens 5555 || fail "the hub does not run: $(cat $T/unit.log)"
 	enable -i 5 -e other.example.net
 	equal "$(n_patches)" 2
 	equal "$(asked restart)" 2 # a running hub is told; its sessions stay
@@ -454,7 +455,7 @@ test_login_on_another_device_waits_for_the_answer_there() {
 	equal "$(token_opens GET "/ota/factories/$FACTORY_NAME/wireguard-ips/")" 200
 	no_secret_in $T/out $T/err
 	# Somebody says no.
-	rm $T/creds
+	rm $T/creds $T/err
 	ip netns exec hub "$wghub" login "${login[@]}" </dev/null >$T/out 2>$T/err &
 	pid=$!
 	wait_for 10 grep -q 'Waiting for your answer' $T/err
