@@ -343,6 +343,7 @@ static int start_device(struct hub *hub, struct wgh_error *error)
 			return -EADDRINUSE;
 		}
 	}
+	o.size = sizeof o;
 	o.udp_fds = hub->service.udp_fds;
 	o.n_udp_fds = hub->service.n_udp_fds;
 	o.on_thread = on_thread;

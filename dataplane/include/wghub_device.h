@@ -1,8 +1,15 @@
 /* wghub_device.h - a running hub: sockets, an optional TUN device, worker threads.
  *
- * Threads: every function is called by one thread, the caller's main thread. on_event runs there too.
- * Ownership: the device copies what it is given. A snapshot belongs to the caller.
+ * Where it runs: with a uv_loop of the caller's, in the thread that runs that loop; every function but
+ * wgh_device_events() and wgh_device_stats() is for that thread, and on_event and on_end run there.
+ * With NULL for a loop, in a thread of its own: then any thread may call any function and waits for
+ * the answer, and on_event and on_end run in the device's thread: they may call what they like
+ * but wgh_device_free(). Packets are carried by further threads in both cases. No signal handler is
+ * installed; threads inherit the signal mask of the one that calls wgh_device_new().
+ * Ownership: the device copies what it is given, but takes descriptors over. A snapshot belongs to the
+ * caller. Fork before there is a device, not after.
  * Errors: 0 or a negative errno; where a struct wgh_error is taken, it gets one line for people.
+ * ABI: as wghub.h says.
  */
 #ifndef WGHUB_DEVICE_H
 #define WGHUB_DEVICE_H
@@ -29,6 +36,7 @@ enum wgh_offload {
 };
 
 struct wgh_device_options {
+	size_t size;        /* sizeof(struct wgh_device_options) */
 	const char *ifname; /* name of the TUN device, also with no_tun (for the log) */
 	int tun_fd;         /* an open TUN descriptor, or -1: open one. Taken over. */
 	bool no_tun;
@@ -50,20 +58,36 @@ struct wgh_device_options {
 	size_t n_udp_fds;
 	/* First call in each thread of the device's own, for instance to give up rights. May be NULL. */
 	void (*on_thread)(void *arg);
-	void (*on_event)(void *arg, const struct wgh_event *event); /* may be NULL */
+	/* May be NULL: then the last 1024 events wait for wgh_device_events(). */
+	void (*on_event)(void *arg, const struct wgh_event *event);
 	/* The device cannot go on (its TUN was removed): the caller should stop it. May be NULL. */
 	void (*on_end)(void *arg, const char *why);
 	void *arg;
+	/* What the hub itself may have (wgh_hub_options.memory_bytes), the tables of all workers
+	 * included; 0: no limit. The workers' fixed buffers, about 5 MiB each, come on top. */
+	size_t memory_bytes;
+	/* Asked about packets by the workers' threads, several at a time. NULL: everything passes. */
+	wgh_filter_fn *filter;
+	void *filter_arg;
 };
 
 /* Opens the TUN device (unless no_tun) and starts the threads. UDP sockets open when the device is up:
- * see wgh_device_up(). loop is the caller's and outlives the device. */
+ * see wgh_device_is_up(). loop outlives the device; NULL: it gets a thread of its own.
+ * -EINVAL: options; -EPERM, -ENODEV, -EBUSY: the TUN; -ENOENT, -EIO: the AEAD back end; -ENOMEM; else
+ * what the system said about sockets and threads. On an error descriptors that were handed in are
+ * closed. */
 int wgh_device_new(struct wgh_device **device, uv_loop_t *loop,
 	const struct wgh_device_options *options, struct wgh_error *error);
 
-/* Stops threads, closes everything, wipes keys. The loop must be run once more afterwards (uv_run until
- * no handle is left) for libuv to release the device's handles. */
+/* Stops threads, closes everything, wipes keys. NULL is fine. A loop of the caller's must be run once
+ * more afterwards (uv_run until no handle is left) for libuv to release the device's handles. */
 void wgh_device_free(struct wgh_device *device);
+
+/* Down until wgh_device_start(), whatever the TUN's link state: sockets are closed, sessions wiped. */
+void wgh_device_stop(struct wgh_device *device);
+/* Up again, with its port, if the TUN is up too; a new device is started already. -EADDRINUSE and other
+ * errors of sockets: it stays stopped. */
+int wgh_device_start(struct wgh_device *device, struct wgh_error *error);
 
 /* The interface's real name: the kernel may have chosen the number in "wg%d". */
 const char *wgh_device_name(const struct wgh_device *device);
@@ -97,12 +121,24 @@ int wgh_device_configure_link(
 /* ---- configuration ---- */
 
 /* -EADDRINUSE: the port; -EPERM: fwmark without CAP_NET_ADMIN; -EINVAL: too many prefix bits, bad
- * endpoint, policy; -ENOMEM. On any error nothing has changed. */
+ * endpoint, policy, unknown flags; -EEXIST: WGH_STRICT and a conflict; -ENOMEM. On any error nothing
+ * has changed. */
 int wgh_device_apply(
 	struct wgh_device *device, const struct wgh_change *change, struct wgh_error *error);
+/* The whole configuration as it shall be now: WGH_WHOLE is added. Sessions of peers that stay go on. */
+int wgh_device_reload(
+	struct wgh_device *device, const struct wgh_change *whole, struct wgh_error *error);
+/* As wgh_hub_check(): the number of conflicts, or what apply would say about keys, peers and policy;
+ * port and fwmark are not tried. */
+int wgh_device_check(struct wgh_device *device, const struct wgh_change *change,
+	struct wgh_conflict *conflicts, size_t room, struct wgh_error *error);
 
 /* ---- looking at it ---- */
 
+/* Takes up to room events, oldest first; returns how many. Any thread. With on_event there are none. */
+size_t wgh_device_events(struct wgh_device *device, struct wgh_event *events, size_t room);
+/* Any thread, without waiting for anybody. -EINVAL: size. */
+int wgh_device_stats(const struct wgh_device *device, struct wgh_stats *stats);
 /* Consistent for each peer. Free with wgh_snapshot_free(), which wipes the keys. -ENOMEM. */
 int wgh_device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot);
 

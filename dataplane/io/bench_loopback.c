@@ -97,7 +97,8 @@ static int socket_new(struct sockaddr_in *own)
 static int hub_start(struct play *p, const char *aead)
 {
 	struct wgh_prefix own = {.addr = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4}, .bits = 8};
-	struct wgh_device_options options = {.ifname = "bench",
+	struct wgh_device_options options = {.size = sizeof options,
+		.ifname = "bench",
 		.tun_fd = -1,
 		.no_tun = true,
 		.n_workers = 1,

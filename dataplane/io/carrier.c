@@ -186,20 +186,19 @@ static void on_tun(uv_poll_t *watch, int status, int events)
 static void on_called(uv_async_t *handle)
 {
 	struct carrier *c = handle->loop->data;
-	void (*call)(struct carrier *, void *) = c->call;
+	void (*call)(struct carrier *, void *) = atomic_exchange(&c->call, NULL);
 
 	atomic_store(&c->answered, atomic_load(&c->device->asked));
 	if (!call)
 		return;
-	c->call = NULL;
 	call(c, c->call_arg);
 	uv_sem_post(&c->done);
 }
 
 static void call_and_wait(struct carrier *c, void (*call)(struct carrier *, void *), void *arg)
 {
-	c->call = call;
 	c->call_arg = arg;
+	atomic_store(&c->call, call);
 	uv_async_send(&c->called);
 	uv_sem_wait(&c->done);
 }

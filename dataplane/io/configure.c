@@ -63,7 +63,7 @@ static int add_own_addresses(
 	return err ? device_fail(error, err, "%s: cannot take an address", device->name) : 0;
 }
 
-int wgh_device_configure_link(
+int device_configure_link(
 	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
 {
 	struct netlink *nl = device->netlink;
@@ -97,7 +97,7 @@ int wgh_device_configure_link(
 	if (err)
 		return device_fail(error, err, "%s: cannot read the interface's state: %s",
 			device->name, why(err));
-	if (link->up && !device->up)
+	if (link->up && !device->up && !device->stopped)
 		return device_fail(error, -EADDRINUSE,
 			"listen port %u: cannot be opened: another program uses it?",
 			device->wanted_port);

@@ -108,6 +108,8 @@ static void hub_event(void *arg, const struct wgh_event *event)
 	/* A caller that does not look loses the newest; flows leave room for rarer news. */
 	if (device->n_events < (of_flow ? EVENT_QUEUE - EVENT_QUEUE / 4 : EVENT_QUEUE))
 		device->events[device->n_events++] = *event;
+	else
+		relaxed_add(&device->hub->n_events_lost, 1);
 	pthread_mutex_unlock(&device->event_lock);
 	wake_send(device->notify);
 }
@@ -133,9 +135,9 @@ static void on_notify(void *arg)
 	struct wgh_device *device = arg;
 	struct wgh_event event;
 
-	for (uint32_t at = 0; event_take(device, at, &event); at++)
-		if (device->options.on_event)
-			device->options.on_event(device->options.arg, &event);
+	/* Without on_event they wait for wgh_device_events(). */
+	for (uint32_t at = 0; device->options.on_event && event_take(device, at, &event); at++)
+		device->options.on_event(device->options.arg, &event);
 	if (atomic_load(&device->tun_gone))
 		device_tun_gone(device);
 }
@@ -225,6 +227,33 @@ void device_set_up(struct wgh_device *device, bool up)
 	}
 }
 
+void device_link_is(struct wgh_device *device, bool up)
+{
+	device->link_up = up;
+	device_set_up(device, up && !device->stopped);
+}
+
+int device_start(struct wgh_device *device, struct wgh_error *error)
+{
+	int err;
+
+	device->stopped = false;
+	if (device->up || !device->link_up)
+		return 0;
+	err = go_up(device);
+	if (!err)
+		return 0;
+	device->stopped = true;
+	return device_fail(error, err, "listen port %u: cannot open UDP sockets: %s",
+		device->wanted_port, strerror(-err));
+}
+
+void device_stop(struct wgh_device *device)
+{
+	device->stopped = true;
+	device_set_up(device, false);
+}
+
 /* ---- life ---- */
 
 static unsigned workers_wanted(const struct wgh_device_options *options)
@@ -310,10 +339,13 @@ static int new_hub(struct wgh_device *device, struct wgh_error *error)
 		.has_tun = !o->no_tun,
 		.deliver_unowned = o->deliver_unowned,
 		.mtu_bytes = o->mtu_bytes,
+		.budget = &device->budget,
 		.random = hub_random,
 		.send = hub_send,
 		.on_event = hub_event,
 		.arg = device,
+		.filter = o->filter,
+		.filter_arg = o->filter_arg,
 	};
 	int err = hub_new(&device->hub, &options);
 
@@ -324,7 +356,9 @@ static int new_hub(struct wgh_device *device, struct wgh_error *error)
 		return device_fail(
 			error, err, "aead: the back end failed its self-test: choose another");
 	if (err)
-		return device_fail(error, err, "not enough memory to start");
+		return device_fail(error, err,
+			o->memory_bytes ? "memory_bytes is too small for a hub"
+					: "not enough memory to start");
 	for (unsigned i = 0; i < o->n_workers; i++)
 		device->carriers[i].worker = device->hub->workers[i];
 	if (o->no_tun && o->n_addresses) {
@@ -372,8 +406,8 @@ static int start(struct wgh_device *device, struct wgh_error *error)
 	return 0;
 }
 
-int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
-	const struct wgh_device_options *options, struct wgh_error *error)
+int device_new(struct wgh_device **out, uv_loop_t *loop, const struct wgh_device_options *options,
+	struct wgh_error *error)
 {
 	struct wgh_device *device = calloc(1, sizeof *device);
 	int err = secret_init();
@@ -390,6 +424,8 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 		device->options.mtu_bytes = DEFAULT_MTU_BYTES;
 	snprintf(device->name, sizeof device->name, "%s", options->ifname ? options->ifname : "");
 	device->options.ifname = device->name;
+	device->budget.limit_bytes = options->memory_bytes;
+	device->link_up = options->no_tun;
 	pthread_mutex_init(&device->turn_lock, NULL);
 	pthread_mutex_init(&device->hub_lock, NULL);
 	pthread_mutex_init(&device->event_lock, NULL);
@@ -413,14 +449,14 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 	if (!err)
 		err = start(device, error);
 	if (err) {
-		wgh_device_free(device);
+		device_free(device);
 		return err;
 	}
 	*out = device;
 	return 0;
 }
 
-void wgh_device_free(struct wgh_device *device)
+void device_free(struct wgh_device *device)
 {
 	if (!device)
 		return;
@@ -443,17 +479,7 @@ void wgh_device_free(struct wgh_device *device)
 	free(device);
 }
 
-const char *wgh_device_name(const struct wgh_device *device)
-{
-	return device->name;
-}
-
-bool wgh_device_is_up(const struct wgh_device *device)
-{
-	return device->up;
-}
-
-bool wgh_device_is_alive(struct wgh_device *device)
+bool device_is_alive(struct wgh_device *device)
 {
 	uint64_t asked = atomic_load(&device->asked);
 	bool alive = atomic_load(&device->protocol.answered) == asked;
@@ -510,7 +536,7 @@ static int open_port(struct wgh_device *device, const struct wgh_change *change,
 	return device_fail(error, err, "listen port %u: %s", change->listen_port, strerror(-err));
 }
 
-int wgh_device_apply(
+int device_apply(
 	struct wgh_device *device, const struct wgh_change *change, struct wgh_error *error)
 {
 	bool marks = (change->flags & WGH_HAS_FWMARK) && change->fwmark != device->fwmark;
@@ -574,7 +600,7 @@ static unsigned offloads_in_use(const struct wgh_device *device)
 	return offloads;
 }
 
-int wgh_device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot)
+int device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot)
 {
 	int err;
 

@@ -1,7 +1,7 @@
 /* device.h - what the files of a running device share. The public face is wghub_device.h.
  *
  * Threads and what guards what:
- *   main       the caller's loop: configuration, link state, events to the caller
+ *   main       the caller's loop, or one of ours (border.c): configuration, link state, events
  *   carriers   carrier.c: one for each worker, its sockets and TUN queue
  *   protocol   protocol_thread.c: handshakes and timers
  * The hub's control side is guarded by hub_lock, which main and protocol take through
@@ -46,8 +46,9 @@ struct carrier {
 	struct udp_tx *udp_tx;
 	struct tun_rx *tun_rx;
 	struct tun_tx *tun_tx;
-	/* A call from main, which waits for done. */
-	void (*call)(struct carrier *carrier, void *arg);
+	/* A call from main, which waits for done. Atomic: the thread may be woken for another reason
+	 * and find it early. */
+	void (*_Atomic call)(struct carrier *carrier, void *arg);
 	void *call_arg;
 	uv_sem_t done;
 	_Atomic uint64_t n_readings; /* callbacks that are done with everything RCU guards */
@@ -66,9 +67,13 @@ struct protocol_thread {
 	_Atomic uint64_t answered; /* device->asked, as this thread saw it last */
 };
 
+struct own_thread;
+
 struct wgh_device {
+	struct own_thread *own; /* of border.c: main is ours; NULL: it is the caller's loop */
 	struct wgh_device_options options; /* with defaults filled in; strings are ours */
 	char name[16];
+	struct mem_budget budget; /* the hub's */
 	struct hub *hub;
 	pthread_mutex_t turn_lock, hub_lock;
 	struct carrier *carriers;
@@ -92,6 +97,8 @@ struct wgh_device {
 
 	_Atomic uint64_t asked; /* wgh_device_is_alive() */
 	bool up;
+	bool link_up; /* what the TUN says; without one, true */
+	bool stopped; /* by the caller, until wgh_device_start() */
 	uint16_t wanted_port, port; /* 0: any; what is bound */
 	uint32_t fwmark;
 
@@ -143,7 +150,21 @@ void link_stop(struct wgh_device *device);
 int device_fail(struct wgh_error *error, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* What wghub_device.h declares as wgh_device_*(), in the main thread. */
+MUST_CHECK int device_new(struct wgh_device **device, uv_loop_t *loop,
+	const struct wgh_device_options *options, struct wgh_error *error);
+void device_free(struct wgh_device *device);
+MUST_CHECK int device_start(struct wgh_device *device, struct wgh_error *error);
+void device_stop(struct wgh_device *device);
+bool device_is_alive(struct wgh_device *device);
+MUST_CHECK int device_configure_link(
+	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error);
+MUST_CHECK int device_apply(
+	struct wgh_device *device, const struct wgh_change *change, struct wgh_error *error);
+MUST_CHECK int device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot);
+
 /* device.c: main's reaction to the link. */
+void device_link_is(struct wgh_device *device, bool up);
 void device_set_up(struct wgh_device *device, bool up);
 void device_tun_gone(struct wgh_device *device);
 

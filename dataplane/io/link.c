@@ -48,7 +48,7 @@ static void on_moved_poll(uv_timer_t *timer)
 {
 	struct wgh_device *device = timer->data;
 
-	device_set_up(device, tun_is_up(device->carriers[0].tun.fd));
+	device_link_is(device, tun_is_up(device->carriers[0].tun.fd));
 }
 
 static void moved_away(struct wgh_device *device)
@@ -73,7 +73,7 @@ static void on_link(void *arg, unsigned ifindex, const char *name, bool up, uint
 	if (strcmp(name, device->name))
 		snprintf(device->name, sizeof device->name, "%s", name);
 	set_mtu(device, mtu_bytes);
-	device_set_up(device, up);
+	device_link_is(device, up);
 }
 
 static void on_link_gone(void *arg, unsigned ifindex)

@@ -93,6 +93,7 @@ static void begin(void)
 		.clients_path = clients_path,
 		.hosts_path = hosts_path};
 	struct wgh_device_options d = {
+		.size = sizeof d,
 		.ifname = "test0", .tun_fd = -1, .no_tun = true, .n_workers = 1};
 	struct wgh_error error = {""};
 

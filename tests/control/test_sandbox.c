@@ -92,7 +92,8 @@ static void on_thread(void *arg)
 static void begin(const char *user)
 {
 	const struct sandbox_options options = {.user = user};
-	struct wgh_device_options o = {.ifname = "test",
+	struct wgh_device_options o = {.size = sizeof o,
+		.ifname = "test",
 		.tun_fd = -1,
 		.no_tun = true,
 		.n_workers = 1,

@@ -92,7 +92,8 @@ static void start_handed(struct fixture *f, unsigned n_workers, unsigned offload
 	const char *ifname, const int *udp_fds, size_t n_udp_fds)
 {
 	struct wgh_prefix own = {.addr = {.bytes = {10, 9, 0, 1}, .family = WGH_IPV4}, .bits = 24};
-	struct wgh_device_options options = {.ifname = ifname ? ifname : "test",
+	struct wgh_device_options options = {.size = sizeof options,
+		.ifname = ifname ? ifname : "test",
 		.tun_fd = -1,
 		.no_tun = !ifname,
 		.n_workers = n_workers,
@@ -536,7 +537,7 @@ static void test_device_leaves_sockets_handed_in_for_another_port(void **state)
 
 static void refuse_handed(const int *fds, size_t n, const char *why)
 {
-	struct wgh_device_options options = {
+	struct wgh_device_options options = {.size = sizeof options,
 		.ifname = "test", .tun_fd = -1, .no_tun = true, .udp_fds = fds, .n_udp_fds = n};
 	struct wgh_device *device;
 	struct wgh_error error;
