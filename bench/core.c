@@ -2,7 +2,8 @@
  *
  * Prints nanoseconds for each packet: median, minimum and maximum of the rounds; how it is
  * measured: dataplane/io/bench_path.c. With "count BURST" only a number of packets goes through,
- * with no time taken: for count.sh, which counts instructions.
+ * with no time taken: for count.sh, which counts instructions. With --nat the same traffic goes
+ * through a hub that translates and one that does not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,53 @@ static void run(uint32_t n_peers, uint32_t n_active, uint32_t burst, uint32_t le
 	report("AEAD alone", aead);
 	printf("  %s\n", wgh_bench_aead(bench));
 	wgh_bench_free(bench);
+}
+
+/* The same traffic twice, in turns: between peers as they are, and translated. */
+static void run_nat(uint32_t n_pairs, uint32_t burst, uint32_t len_bytes)
+{
+	struct wgh_bench_options o = {.n_peers = 2 * n_pairs,
+		.n_active = 2 * n_pairs,
+		.burst_packets = burst,
+		.packet_bytes = len_bytes,
+		.both_ways = true};
+	double path[2][ROUNDS];
+	struct wgh_bench *bench[2];
+	struct figure plain, nat;
+
+	for (int i = 0; i < 2; i++) {
+		o.nat = i;
+		must(wgh_bench_new(&bench[i], &o), "no hub");
+	}
+	for (int round = -WARM_UP; round < ROUNDS; round++)
+		for (int i = 0; i < 2; i++) {
+			struct wgh_bench_cost cost;
+
+			must(wgh_bench_round(bench[i], &cost), "packets were dropped");
+			if (round >= 0)
+				path[i][round] = cost.path;
+		}
+	plain = figure_of(path[0], ROUNDS);
+	nat = figure_of(path[1], ROUNDS);
+	printf("%6u pairs, bursts of %2u, %4u bytes, both ways:  plain %7.1f (%.1f..%.1f)  NAT "
+	       "%7.1f (%.1f..%.1f)  %+.1f %%\n",
+		n_pairs, burst, len_bytes, plain.median, plain.min, plain.max, nat.median, nat.min,
+		nat.max, 100 * (nat.median / plain.median - 1));
+	wgh_bench_free(bench[0]);
+	wgh_bench_free(bench[1]);
+}
+
+static int compare_nat(void)
+{
+	if (argc == 2 && !strcmp(argv[1], "--nat"))
+		return compare_nat();
+	printf("ns for each forwarded packet: median (minimum..maximum) of %d rounds\n", ROUNDS);
+	for (uint32_t burst = 64; burst; burst /= 8) {
+		run_nat(100, burst, 1420);
+		run_nat(100, burst, 64);
+	}
+	run_nat(10000, 4, 1420);
+	return 0;
 }
 
 static int count(uint32_t burst)

@@ -22,6 +22,8 @@ struct wgh_bench_options {
 	uint32_t n_active; /* of these send or receive, half of them each; even, at least 2 */
 	uint32_t burst_packets; /* of one sender: a power of two up to 64 */
 	uint32_t packet_bytes; /* whole inner IPv4 packets, 64 to 1500 */
+	bool both_ways; /* bursts of questions and of answers in turn */
+	bool nat; /* receivers see the hub's address as source, and answer to it */
 };
 
 /* Nanoseconds for each packet. */

@@ -22,20 +22,25 @@ enum {
 	STRIDE = 2048, /* of a message in memory */
 	MTU = 1420, /* to which packets are padded */
 	NOW_NS = 2, /* sessions never get old */
+	ASKING_PORT = 61000, /* of the range that translation keeps */
+	ANSWERING_PORT = 9,
 };
 
-struct pair {
+/* One direction of a pair of peers. */
+struct lane {
 	struct noise_keys from; /* as the sending peer has them */
 	uint64_t counter;
-	uint32_t index; /* the hub's, for the sender */
+	uint32_t sender, index; /* the hub's index for it */
 	struct wgh_addr src, dst;
+	uint16_t src_port, dst_port;
 };
 
 struct wgh_bench {
 	struct hub *hub;
 	struct aead *aead;
-	struct pair *pairs;
-	uint32_t n_pairs, next_pair;
+	struct lane
+		*lanes; /* of each pair the question's, then the answer's if there are answers */
+	uint32_t n_lanes, next_lane;
 	uint32_t n_bursts, burst_packets, packet_bytes;
 	uint8_t *memory;
 	struct wgh_packet packets[BATCH_PACKETS];
@@ -63,6 +68,9 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
+/* Before the first peer's. */
+static const struct wgh_addr HUB = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4};
+
 struct wgh_addr bench_address(uint32_t peer)
 {
 	struct wgh_addr a = {.family = WGH_IPV4};
@@ -83,7 +91,8 @@ static struct wgh_endpoint endpoint(uint32_t peer)
 
 /* ---- the hub ---- */
 
-static int peers_add(struct hub *hub, uint32_t n_peers)
+/* Even peers ask odd ones; with nat as engineers ask stock devices. */
+static int peers_add(struct hub *hub, uint32_t n_peers, bool nat)
 {
 	struct wgh_change change = {.flags = WGH_HAS_PRIVATE_KEY, .n_peers = n_peers};
 	struct wgh_peer_change *peers = calloc(n_peers, sizeof *peers);
@@ -100,6 +109,11 @@ static int peers_add(struct hub *hub, uint32_t n_peers)
 		peers[i].endpoint = endpoint(i);
 		peers[i].allowed_ips = &ips[i];
 		peers[i].n_allowed_ips = 1;
+		if (!nat)
+			continue;
+		peers[i].flags |= WGH_PEER_HAS_GROUP | WGH_PEER_HAS_NAT;
+		peers[i].group = i % 2 ? WGH_GROUP_DEVICE : WGH_GROUP_CLIENT;
+		peers[i].nat = i % 2 ? WGH_NAT_ALWAYS : WGH_NAT_NEVER;
 	}
 	change.peers = peers;
 	err = hub_apply(hub, &change, NOW_NS, NULL);
@@ -130,24 +144,35 @@ int bench_session_add(struct hub *hub, uint32_t slot, uint64_t now_ns, int64_t w
 	return err;
 }
 
-static int sessions_add(struct wgh_bench *b)
+static int lanes_add(struct wgh_bench *b, uint32_t n_active, const struct wgh_bench_options *o)
 {
-	for (uint32_t i = 0; i < b->n_pairs; i++) {
-		struct pair *pair = &b->pairs[i];
-		struct noise_keys unused;
-		uint32_t index;
-		int err =
-			bench_session_add(b->hub, 2 * i, NOW_NS, NOW_NS, &pair->from, &pair->index);
+	for (uint32_t peer = 0; peer < n_active; peer++) {
+		const bool answers = peer % 2;
+		struct lane lane = {.sender = peer,
+			.src = bench_address(peer),
+			.dst = bench_address(peer ^ 1),
+			.src_port = answers ? ANSWERING_PORT : ASKING_PORT,
+			.dst_port = answers ? ASKING_PORT : ANSWERING_PORT};
+		int err = bench_session_add(b->hub, peer, NOW_NS, NOW_NS, &lane.from, &lane.index);
 
-		if (!err)
-			err = bench_session_add(b->hub, 2 * i + 1, NOW_NS, NOW_NS, &unused, &index);
-		secret_wipe(&unused, sizeof unused);
+		if (!err && (!answers || o->both_ways)) {
+			if (answers && o->nat)
+				lane.dst = HUB;
+			b->lanes[b->n_lanes++] = lane;
+		}
+		secret_wipe(&lane, sizeof lane);
 		if (err)
 			return err;
-		pair->src = bench_address(2 * i);
-		pair->dst = bench_address(2 * i + 1);
 	}
 	return 0;
+}
+
+/* Nothing for a hub that does not translate. */
+static int address_add(struct hub *hub, bool nat)
+{
+	const struct wgh_prefix prefix = {.addr = HUB, .bits = 8};
+
+	return nat ? hub_set_addresses(hub, &prefix, 1) : 0;
 }
 
 static bool options_ok(const struct wgh_bench_options *o)
@@ -176,19 +201,20 @@ int wgh_bench_new(struct wgh_bench **bench, const struct wgh_bench_options *o)
 	b = calloc(1, sizeof *b);
 	if (!b)
 		return -ENOMEM;
-	b->n_pairs = o->n_active / 2;
 	b->burst_packets = o->burst_packets;
 	b->packet_bytes = o->packet_bytes;
 	b->n_bursts = BATCH_PACKETS / o->burst_packets;
-	b->pairs = calloc(b->n_pairs, sizeof *b->pairs);
+	b->lanes = calloc(o->n_active, sizeof *b->lanes);
 	b->memory = aligned_alloc(64, (size_t)BATCH_PACKETS * STRIDE);
-	err = b->pairs && b->memory ? aead_new(&b->aead, o->aead) : -ENOMEM;
+	err = b->lanes && b->memory ? aead_new(&b->aead, o->aead) : -ENOMEM;
 	if (!err)
 		err = hub_new(&b->hub, &options);
 	if (!err)
-		err = peers_add(b->hub, o->n_peers);
+		err = address_add(b->hub, o->nat);
 	if (!err)
-		err = sessions_add(b);
+		err = peers_add(b->hub, o->n_peers, o->nat);
+	if (!err)
+		err = lanes_add(b, o->n_active, o);
 	if (err) {
 		wgh_bench_free(b);
 		return err;
@@ -204,9 +230,9 @@ void wgh_bench_free(struct wgh_bench *b)
 	if (b->hub)
 		hub_free(b->hub);
 	aead_free(b->aead);
-	if (b->pairs)
-		secret_wipe(b->pairs, b->n_pairs * sizeof *b->pairs);
-	free(b->pairs);
+	if (b->lanes)
+		secret_wipe(b->lanes, b->n_lanes * sizeof *b->lanes);
+	free(b->lanes);
 	free(b->memory);
 	free(b);
 }
@@ -244,16 +270,23 @@ uint32_t bench_padded(uint32_t packet_bytes)
 	return packet_bytes > MTU ? packet_bytes : MTU;
 }
 
+static void ports_write(uint8_t *udp, uint16_t src, uint16_t dst)
+{
+	udp[0] = (uint8_t)(src >> 8);
+	udp[1] = (uint8_t)src;
+	udp[2] = (uint8_t)(dst >> 8);
+	udp[3] = (uint8_t)dst;
+}
+
 /* One batch of messages, sealed as their senders would. */
 static void batch_prepare(struct wgh_bench *b)
 {
 	uint32_t padded = bench_padded(b->packet_bytes);
 
 	for (uint32_t k = 0, i = 0; k < b->n_bursts; k++) {
-		uint32_t p = b->next_pair++ % b->n_pairs;
-		struct pair *pair = &b->pairs[p];
+		struct lane *lane = &b->lanes[b->next_lane++ % b->n_lanes];
 
-		b->bursts[k] = (struct wgh_burst){.endpoint = endpoint(2 * p),
+		b->bursts[k] = (struct wgh_burst){.endpoint = endpoint(lane->sender),
 			.packets = &b->packets[i],
 			.n_packets = b->burst_packets};
 		for (uint32_t end = i + b->burst_packets; i < end; i++) {
@@ -261,13 +294,14 @@ static void batch_prepare(struct wgh_bench *b)
 			struct wire_data *msg = (struct wire_data *)data;
 
 			memset(data + 16 + b->packet_bytes, 0, 32);
-			bench_packet_write(data + 16, b->packet_bytes, &pair->src, &pair->dst);
+			bench_packet_write(data + 16, b->packet_bytes, &lane->src, &lane->dst);
+			ports_write(data + 36, lane->src_port, lane->dst_port);
 			le32_put(msg->type, WIRE_DATA);
-			le32_put(msg->receiver, pair->index);
-			le64_put(msg->counter, pair->counter);
+			le32_put(msg->receiver, lane->index);
+			le64_put(msg->counter, lane->counter);
 			b->jobs[i] = (struct aead_job){.data = data + 16,
-				.key = &pair->from.send,
-				.counter = pair->counter++,
+				.key = &lane->from.send,
+				.counter = lane->counter++,
 				.len_bytes = padded};
 			b->packets[i] = (struct wgh_packet){
 				.data = data, .len_bytes = padded + WIRE_DATA_MIN_BYTES};
