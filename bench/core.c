@@ -1,9 +1,9 @@
 /* core.c - the pure cost of forwarding: the data path in memory, without a system call.
  *
  * Prints nanoseconds for each packet: median, minimum and maximum of the rounds; how it is
- * measured: dataplane/io/bench_path.c. With "count BURST" only a number of packets goes through,
- * with no time taken: for count.sh, which counts instructions. With --nat the same traffic goes
- * through a hub that translates and one that does not.
+ * measured: dataplane/io/bench_path.c. With "count BURST [nat]" only a number of packets goes
+ * through, with no time taken: for count.sh, which counts instructions. With --nat the same traffic
+ * goes through a hub that translates and one that does not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,8 +94,6 @@ static void run_nat(uint32_t n_pairs, uint32_t burst, uint32_t len_bytes)
 
 static int compare_nat(void)
 {
-	if (argc == 2 && !strcmp(argv[1], "--nat"))
-		return compare_nat();
 	printf("ns for each forwarded packet: median (minimum..maximum) of %d rounds\n", ROUNDS);
 	for (uint32_t burst = 64; burst; burst /= 8) {
 		run_nat(100, burst, 1420);
@@ -105,12 +103,14 @@ static int compare_nat(void)
 	return 0;
 }
 
-static int count(uint32_t burst)
+static int count(uint32_t burst, bool nat)
 {
 	struct wgh_bench_options o = {.n_peers = 100,
-		.n_active = burst == 4 ? 100 : 2,
+		.n_active = burst == 4 || nat ? 100 : 2,
 		.burst_packets = burst,
-		.packet_bytes = 64};
+		.packet_bytes = 64,
+		.both_ways = nat,
+		.nat = nat};
 	struct wgh_bench_cost unused;
 	struct wgh_bench *bench;
 
@@ -126,8 +126,11 @@ int main(int argc, char **argv)
 {
 	static const uint32_t SIZES[] = {64, 512, 1420};
 
-	if (argc == 3 && !strcmp(argv[1], "count"))
-		return count((uint32_t)strtoul(argv[2], NULL, 10));
+	if (argc >= 3 && !strcmp(argv[1], "count"))
+		return count(
+			(uint32_t)strtoul(argv[2], NULL, 10), argc == 4 && !strcmp(argv[3], "nat"));
+	if (argc == 2 && !strcmp(argv[1], "--nat"))
+		return compare_nat();
 	printf("ns for each forwarded packet: median (minimum..maximum) of %d rounds\n", ROUNDS);
 	for (size_t i = 0; i < 3; i++)
 		run(2, 2, 64, SIZES[i]);
