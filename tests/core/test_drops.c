@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tests/lib/fixture.h"
+#include "tests/lib/transport.h"
 
 static struct fixture f;
 static struct remote a, b, c; /* a and b are connected; c is in no table until an entry adds it */
@@ -390,6 +391,146 @@ static void reach_routing_loop(void)
 	fixture_tun(&f, p.data, p.len_bytes);
 }
 
+/* ---- flows, translation ---- */
+
+static void set_group(struct remote *r, uint8_t group, uint8_t nat)
+{
+	struct wgh_peer_change peer = {.public_key = remote_key(r),
+		.flags = WGH_PEER_HAS_GROUP | WGH_PEER_HAS_NAT,
+		.group = group,
+		.nat = nat};
+
+	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &peer, .n_peers = 1},
+				 f.now_ns, NULL),
+		0);
+}
+
+/* a is a client, b a device that nobody touched. */
+static void client_and_device(uint32_t flows_max, uint32_t flows_per_peer_max, uint16_t last_port)
+{
+	struct wgh_policy policy;
+
+	wgh_policy_defaults(&policy);
+	policy.flows_max = flows_max;
+	policy.flows_per_peer_max = flows_per_peer_max;
+	policy.nat_port_last = last_port;
+	assert_int_equal(
+		hub_apply(f.hub, &(struct wgh_change){.flags = WGH_HAS_POLICY, .policy = &policy},
+			f.now_ns, NULL),
+		0);
+	set_group(&a, WGH_GROUP_CLIENT, WGH_NAT_NEVER);
+	set_group(&b, WGH_GROUP_DEVICE, WGH_NAT_ALWAYS);
+}
+
+static struct wgh_addr address(unsigned n)
+{
+	return (struct wgh_addr){{10, 0, 0, (uint8_t)n}, WGH_IPV4};
+}
+
+static struct transport udp(unsigned from, uint16_t src_port, unsigned to, uint16_t dst_port)
+{
+	return (struct transport){.kind = TRANSPORT_UDP,
+		.src = address(from),
+		.dst = address(to),
+		.src_port = src_port,
+		.dst_port = dst_port,
+		.payload_bytes = 100};
+}
+
+static void say(struct remote *r, struct transport t)
+{
+	uint8_t packet[TRANSPORT_BYTES_MAX];
+
+	remote_send(&f, r, packet, transport_build(packet, &t));
+}
+
+/* Without a TUN a port above 1023 is kept. */
+static void begin_answered_flow(struct remote *r, uint16_t port)
+{
+	say(r, udp(r->n, port, 2, 9));
+	say(&b, udp(2, 9, 254, port));
+}
+
+static void reach_no_flow(void)
+{
+	struct transport t = udp(2, 22, 1, 40000);
+
+	client_and_device(16, 16, 65535);
+	t.kind = TRANSPORT_TCP;
+	say(&b, t);
+}
+
+static void reach_flow_table_full(void)
+{
+	client_and_device(16, 10, 65535);
+	remote_add(&f, &c);
+	set_group(&c, WGH_GROUP_CLIENT, WGH_NAT_NEVER);
+	remote_connect(&f, &c);
+	for (uint16_t port = 2000; port < 2010; port++)
+		begin_answered_flow(&a, port);
+	for (uint16_t port = 3000; port < 3006; port++)
+		begin_answered_flow(&c, port);
+	mark();
+	say(&c, udp(3, 4000, 2, 9));
+}
+
+static void reach_flow_peer_full(void)
+{
+	client_and_device(16, 1, 65535);
+	begin_answered_flow(&a, 2000);
+	say(&a, udp(1, 2001, 2, 9));
+}
+
+static void reach_nat_ports(void)
+{
+	client_and_device(16, 16, NAT_PORT_FIRST);
+	say(&a, udp(1, 100, 2, 9));
+	say(&a, udp(1, 101, 2, 9));
+}
+
+/* The client's packet with another protocol. */
+static void send_as(uint8_t proto, uint32_t len_bytes)
+{
+	struct inner p = inner4(1, 2, len_bytes - 28);
+
+	client_and_device(16, 16, 65535);
+	p.data[9] = proto;
+	inner_mend(&p);
+	send_inner(&p);
+}
+
+static void reach_nat_protocol(void)
+{
+	send_as(47, 100); /* GRE */
+}
+
+static void reach_nat_header(void)
+{
+	send_as(IP_PROTO_TCP, 30);
+}
+
+static void send_piece(uint32_t i)
+{
+	uint8_t packet[TRANSPORT_BYTES_MAX], piece[TRANSPORT_BYTES_MAX];
+	const struct transport t = udp(1, 5000, 2, 9);
+	const uint32_t len = transport_build(packet, &t);
+
+	remote_send(&f, &a, piece, transport_fragment(piece, packet, len, 7, 48, i));
+}
+
+static void reach_fragment(void)
+{
+	client_and_device(16, 16, 65535);
+	send_piece(1);
+}
+
+static void reach_fragment_overlap(void)
+{
+	client_and_device(16, 16, 65535);
+	send_piece(0);
+	send_piece(0);
+}
+
 /* ---- sending ---- */
 
 static void reach_no_endpoint(void)
@@ -435,7 +576,6 @@ static const struct way {
 	unsigned n; /* how far; 0: once */
 	enum scene scene;
 	const char *io_test; /* counted in dataplane/io: the test in tests/io/test_device.c */
-	const char *unit_test; /* not on the packet's path yet: the test of the part that says it */
 } WAYS[DROP_N] = {
 	[DROP_TRUNCATED] = {.io_test = "test_device_counts_truncated_datagrams"},
 	[DROP_SHORT] = {reach_short},
@@ -474,14 +614,14 @@ static const struct way {
 	[DROP_POLICY] = {reach_policy, &a},
 	[DROP_FILTER] = {reach_filter, &a},
 	[DROP_ROUTING_LOOP] = {reach_routing_loop, &b, .scene = SCENE_TUN},
-	[DROP_NO_FLOW] = {.unit_test = "tests/core/test_flow.c"},
-	[DROP_FLOW_TABLE_FULL] = {.unit_test = "tests/core/test_flow_full.c"},
-	[DROP_FLOW_PEER_FULL] = {.unit_test = "tests/core/test_flow_full.c"},
-	[DROP_NAT_PORTS] = {.unit_test = "tests/core/test_flow.c"},
-	[DROP_NAT_PROTOCOL] = {.unit_test = "tests/core/test_nat.c"},
-	[DROP_NAT_HEADER] = {.unit_test = "tests/core/test_nat.c"},
-	[DROP_FRAGMENT] = {.unit_test = "tests/core/test_fragment.c"},
-	[DROP_FRAGMENT_OVERLAP] = {.unit_test = "tests/core/test_fragment.c"},
+	[DROP_NO_FLOW] = {reach_no_flow, &b},
+	[DROP_FLOW_TABLE_FULL] = {reach_flow_table_full, &c},
+	[DROP_FLOW_PEER_FULL] = {reach_flow_peer_full, &a},
+	[DROP_NAT_PORTS] = {reach_nat_ports, &a},
+	[DROP_NAT_PROTOCOL] = {reach_nat_protocol, &a},
+	[DROP_NAT_HEADER] = {reach_nat_header, &a},
+	[DROP_FRAGMENT] = {reach_fragment, &a},
+	[DROP_FRAGMENT_OVERLAP] = {reach_fragment_overlap, &a},
 	[DROP_NO_ENDPOINT] = {reach_no_endpoint, &c},
 	[DROP_STAGED_FULL] = {reach_staged_full, &c},
 	[DROP_STAGED_EXPIRED] = {reach_staged_expired, &c},
@@ -537,7 +677,7 @@ static void test_drops_every_reason_is_reached_and_counted_alone(void **state)
 		const struct way *way = &WAYS[reason];
 
 		if (!way->reach) {
-			if (!way->io_test && !way->unit_test)
+			if (!way->io_test)
 				fail_msg("no way to %s", wgh_drop_reason(reason)->name);
 			continue;
 		}
