@@ -165,12 +165,13 @@ static bool is_to_hub(const struct worker *w, const struct peer *from, const str
 	return from && !to && wgh_addr_equal(&info->dst, self_of(w->view, info->dst.family));
 }
 
-/* To a port of the hub where only answers to others come in, and nobody waits for this one. */
+/* To a port of the hub where only answers to others come in, and nobody waits for this one. Without
+ * a host that is every port, once a connection is under way. */
 static bool is_stray_answer(const struct worker *w, const struct flow_key *key, enum start start)
 {
 	const struct wgh_policy *p = &w->view->policy->said;
 
-	return start == START_NEVER ||
+	return start == START_NEVER || (start == START_MIDDLE && !w->view->has_tun) ||
 		(key->dst_port >= p->nat_port_first && key->dst_port <= p->nat_port_last &&
 			key->proto != IP_PROTO_ICMP && key->proto != IP_PROTO_ICMPV6);
 }
@@ -253,11 +254,12 @@ static enum drop admit_first_fragment(struct worker *w, struct peer *from, const
 	if (!w->view->fragments) /* the batch in which flows were first wanted */
 		return DROP_FRAGMENT;
 	w->way = (struct fragment_way){.to = party(a->to), .translated = a->edit != NULL};
-	if (a->edit) {
+	if (a->edit)
 		w->way.edit = *a->edit;
-		/* Several sources behind one address: their identifications are not unique. */
-		w->way.renumbered = a->to && a->edit->changes_src;
-	}
+	/* Several sources behind one address, the host among them: their identifications are not
+	 * unique. */
+	w->way.renumbered =
+		a->to && ((a->edit && a->edit->changes_src) || shares_ports(w, from, a->to, info));
 	a->way = &w->way;
 	return fragment_first(w->view->fragments, packet, info, party(from), &w->way, w->now_ns);
 }
