@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define INTERVAL_MAX_S 86400
-#define WORDS_TEXT "enable, daemon, enable_run, update_endpoint, login or server"
+#define WORDS_TEXT "enable, daemon, enable_run, update_endpoint, login, server or device"
 
 enum {
 	OPT_API_URL = N_HUB_OPTIONS,
@@ -68,7 +68,7 @@ static const struct row rows[] = {
 	{{"user", required_argument, NULL, HUB_OPT_USER}, FOR_HUB},
 	{{"no-sandbox", no_argument, NULL, HUB_OPT_NO_SANDBOX}, FOR_HUB},
 	{{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
-		FOR_HUB | FOR_UPDATE_ENDPOINT | FOR_SERVER},
+		FOR_HUB | FOR_UPDATE_ENDPOINT | FOR_SERVER | FOR_DEVICE},
 	{{"port", required_argument, NULL, 'p'}, FOR_PUBLISH},
 	{{"endpoint", required_argument, NULL, 'e'}, FOR_PUBLISH},
 	{{"vpnaddr", required_argument, NULL, 'v'}, FOR_ENABLE | FOR_ENABLE_RUN},
@@ -79,7 +79,7 @@ static const struct row rows[] = {
 	{{"client-id", required_argument, NULL, OPT_CLIENT_ID}, FOR_PUBLISH | FOR_LOGIN},
 	{{"code-stdin", no_argument, NULL, OPT_CODE_STDIN}, FOR_PUBLISH | FOR_LOGIN},
 	{{"browser", no_argument, NULL, OPT_BROWSER}, FOR_LOGIN},
-	{{"json", no_argument, NULL, OPT_JSON}, FOR_SERVER},
+	{{"json", no_argument, NULL, OPT_JSON}, FOR_SERVER | FOR_DEVICE},
 };
 #define N_ROWS (sizeof rows / sizeof *rows)
 #define LETTERS ":t:a:f:n:k:i:p:e:v:"
@@ -375,7 +375,8 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 		code = factory_take_environment(o);
 	if (code)
 		return code;
-	if (!o->name)
+	/* A command about a device may learn it from the hub that runs here. */
+	if (!o->name && who != FOR_DEVICE)
 		return say_usage(command, "--factory NAME is missing");
 	o->factory.poll.factory = o->name;
 	return 0;
@@ -386,7 +387,8 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 const struct command *factory_command_find(int argc, char **argv)
 {
 	static const struct command *const all[] = {&command_daemon, &command_enable,
-		&command_enable_run, &command_update_endpoint, &command_login, &command_server};
+		&command_enable_run, &command_update_endpoint, &command_login, &command_server,
+		&command_device};
 	struct option options[N_ROWS + 1];
 	const struct command *found = NULL;
 

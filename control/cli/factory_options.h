@@ -22,9 +22,10 @@ enum factory_who {
 	FOR_UPDATE_ENDPOINT = 1 << 3,
 	FOR_LOGIN = 1 << 4,
 	FOR_SERVER = 1 << 5,
+	FOR_DEVICE = 1 << 6,
 	FOR_HUB = FOR_DAEMON | FOR_ENABLE | FOR_ENABLE_RUN,
 	FOR_PUBLISH = FOR_ENABLE | FOR_ENABLE_RUN | FOR_UPDATE_ENDPOINT,
-	FOR_ALL = (1 << 6) - 1,
+	FOR_ALL = (1 << 7) - 1,
 };
 
 /* An option that the daemon takes, too: for the unit that runs it. */

@@ -127,7 +127,7 @@ int hub_ask_read(
 /* ---- asking ---- */
 
 /* The one Factory's hub in the directory. */
-static int find(struct hub_ask *ask)
+static int find(struct hub_ask *ask, bool quiet)
 {
 	char(*names)[16];
 	struct wgh_error error = {""}, last = {""};
@@ -152,6 +152,8 @@ static int find(struct hub_ask *ask)
 	free(names);
 	if (n_found == 1)
 		return 0;
+	if (quiet)
+		return EXIT_FAILED;
 	if (n_found > 1)
 		say_error("several Factories' hubs run here: say which with -n INTERFACE");
 	else if (last.text[0])
@@ -166,7 +168,7 @@ int hub_ask(struct hub_ask *ask, struct ctl_answer *answer, const char *verb,
 	const struct ctl_line *params, size_t n_params, unsigned timeout_s)
 {
 	struct wgh_error error = {""};
-	int code = ask->found[0] ? 0 : find(ask), err;
+	int code = ask->found[0] ? 0 : find(ask, false), err;
 
 	*answer = (struct ctl_answer){0};
 	if (code)
@@ -180,6 +182,19 @@ int hub_ask(struct hub_ask *ask, struct ctl_answer *answer, const char *verb,
 	else
 		say_error("%s", error.text);
 	return EXIT_FAILED;
+}
+
+int hub_ask_quietly(
+	struct hub_ask *ask, struct ctl_answer *answer, const char *verb, unsigned timeout_s)
+{
+	struct wgh_error ignored = {""};
+
+	*answer = (struct ctl_answer){0};
+	if (!ask->found[0] && find(ask, true))
+		return EXIT_FAILED;
+	return ctl_ask(answer, ask->socket_dir, ask->found, verb, NULL, 0, timeout_s, &ignored)
+		? EXIT_FAILED
+		: 0;
 }
 
 /* ---- answers ---- */

@@ -33,6 +33,10 @@ MUST_CHECK int hub_ask_read(struct hub_ask *ask, const struct command *command, 
 MUST_CHECK int hub_ask(struct hub_ask *ask, struct ctl_answer *answer, const char *verb,
 	const struct ctl_line *params, size_t n_params, unsigned timeout_s);
 
+/* The same, but says nothing where no hub answers. */
+MUST_CHECK int hub_ask_quietly(
+	struct hub_ask *ask, struct ctl_answer *answer, const char *verb, unsigned timeout_s);
+
 /* The lines before the first section, and then each section, which begins with this key. */
 void hub_head(struct show_section *section, const struct ctl_answer *answer, const char *begin,
 	size_t *at);

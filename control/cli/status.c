@@ -60,8 +60,8 @@ static void find_next(struct next *next, const struct show_section *s)
 		}
 		if (!strcmp(s->lines[i].key, "refused"))
 			add_next(next,
-				"give one of the two another address: the device's with "
-				"wghub device, a client's in the clients file");
+				"give one of the two another address: wghub device enable NAME "
+				"gives a device a free one; a client's is in the clients file");
 	}
 	if (show_value(s, "creds_others_can_read"))
 		add_next(next, "chmod 600 the credentials file");

@@ -321,6 +321,104 @@ test_status_and_devices_say_what_is_and_what_to_do() {
 		<<<"$(w status; w status --json; w devices --json; w client list)"
 }
 
+client_file_of() {
+	factory_ctl state | factory_get "[f['value'] for d in j['devices'] if d['name'] == '$1'
+		for f in d['active-config']['files']][0]"
+}
+patches() { factory_ctl counts | factory_get "j.get('PATCH /ota/devices/$1/config/', 0)"; }
+
+test_a_device_is_switched_on_and_off_and_read_back() {
+	small_hub
+	local key n
+	$dev new press-2 p2
+	$dev checkin press-2
+	key=$($dev key press-2)
+	make_key g1
+	# The next address is a client's, which the API does not know.
+	w client add x --pubkey "$(pub g1)" --address 10.42.42.4 >$T/out 2>&1
+	equal "$(w device enable press-2)" "press-2: on, 10.42.42.5; the device acts on it within 5 minutes"
+	must "not a peer at once" has_peer "$key" 10.42.42.5
+	equal "$(client_file_of press-2)" "address=10.42.42.5
+pubkey=$key"
+	n=$(patches press-2)
+	equal "$(w device enable press-2)" "press-2: already on, 10.42.42.5"
+	equal "$(patches press-2)" "$n" "a write for nothing"
+	$dev checkin press-2
+	ping_ok p2 10.42.42.1
+	must "show: $(w device show press-2)" grep -q '^  tunnel: online, 10.99.2.2:' <<<"$(w device show press-2)"
+	equal "$(w device show press-2 --json | json "j['enabled'], j['address'], j['state']")" \
+		"(True, '10.42.42.5', 'online')"
+	equal "$(w device disable press-2)" "press-2: off, 10.42.42.5; the device acts on it within 5 minutes"
+	must_not "still a peer" has_key "$key"
+	equal "$(client_file_of press-2)" "address=10.42.42.5
+pubkey=$key
+enabled=0"
+	equal "$(w device disable press-2)" "press-2: already off, 10.42.42.5"
+	# Back to the same address, whatever a good answer to a PATCH looks like.
+	ctl set '{"patch_answer": 204}'
+	must "not on" grep -q '^press-2: on, 10.42.42.5' <<<"$(w device enable press-2)"
+	# One that took effect although the answer says it did not; one that did not; one that nobody saw.
+	ctl fault '{"do": "status", "status": 500, "apply": true, "match": "PATCH *", "times": 1}'
+	must "not off" grep -q '^press-2: off' <<<"$(w device disable press-2)"
+	ctl fault '{"do": "status", "status": 503, "match": "PATCH *", "times": 1}'
+	must "not on" grep -q '^press-2: on' <<<"$(w device enable press-2)"
+	ctl fault '{"do": "status", "status": 500, "match": "PATCH *", "times": -1}'
+	must_not "it believes itself" w device disable press-2 2>$T/out
+	must "not said: $(cat $T/out)" grep -q 'PATCH .*500' $T/out
+	ctl clear
+	must_not "a device that is none" w device enable nobody 2>$T/out
+	must "not said: $(cat $T/out)" grep -q 'no device of this name' $T/out
+	ctl device '{"name": "keyless"}'
+	must_not "a device without a key" w device enable keyless 2>$T/out
+	must "not said: $(cat $T/out)" grep -q 'no VPN key yet' $T/out
+	must_not "a name that is a path" w device disable ../press-2 2>$T/out
+	must_not "rights to read only" in_ns hub env APITOKEN="$(factory_ctl token \
+		'{"scopes": ["devices:read"]}' | factory_get "j['token']")" "$wghub" device disable press-2 2>$T/out
+	must "not said: $(cat $T/out)" grep -q 'devices:read-update' $T/out
+	must "it is off" has_key "$key"
+}
+
+# Nothing at the API keeps two people from giving the same address to two devices.
+test_whoever_is_late_takes_another_address() {
+	small_hub
+	local n
+	for n in 2 5; do
+		$dev new press-$n p$n
+		$dev checkin press-$n
+	done
+	ctl fault '{"do": "hold", "match": "PATCH */press-2/*", "times": 1}'
+	w device enable press-2 >$T/out 2>$T/err &
+	n=$!
+	wait_for 10 eval "[ \$(factory_ctl holding | factory_get \"j['holding']\") = 1 ]" || fail "no PATCH"
+	$fio devices config wireguard press-5 enable
+	ctl release
+	wait $n || fail "it fails: $(cat $T/err)"
+	equal "$(address_of press-5)" 10.42.42.4
+	equal "$(cat $T/out)" "press-2: on, 10.42.42.5; the device acts on it within 5 minutes"
+	must "not said: $(cat $T/err)" grep -q 'press-5 has 10.42.42.4, too' $T/err
+	equal "$(address_of press-2)" 10.42.42.5
+	must "not both peers: $(wg show hub0 allowed-ips)" has_peer "$($dev key press-2)" 10.42.42.5
+	# The other way round the hub refuses the newcomer, and enabling it once more mends that.
+	ctl device '{"name": "press-5", "address": "10.42.42.2"}'
+	w sync >$T/out || true
+	must "not refused: $(cat $T/out)" grep -q '"press-5" is refused: device "press-1" holds' $T/out
+	equal "$(w device enable press-5 2>/dev/null)" "press-5: on, 10.42.42.4; the device acts on it within 5 minutes"
+	must "no peer" has_peer "$($dev key press-5)" 10.42.42.4
+	must "still refused: $(w status)" grep -q 'nothing, all is well' <<<"$(w status)"
+}
+
+test_a_device_is_switched_without_a_hub_here() {
+	small_hub
+	kill -TERM $hub_pid
+	wait $hub_pid || true
+	hub_pids=()
+	must_not "no factory" w device disable press-1 2>$T/out
+	must "not said: $(cat $T/out)" grep -q -- '--factory NAME is missing' $T/out
+	w --factory "$FACTORY_NAME" --oauthcreds $creds --api-url "$FACTORY_URL" --ca-file "$FACTORY_CA" \
+		device disable press-1 >$T/out
+	equal "$(cat $T/out)" "press-1: off, 10.42.42.2; the device acts on it within 5 minutes"
+}
+
 test_commands_find_the_one_factory_hub_or_ask_which() {
 	small_hub
 	hub_start plain0 # no Factory's hub
