@@ -10,6 +10,7 @@
 #include "control/events.h"
 #include "control/log.h"
 #include "control/names.h"
+#include "control/policy_run.h"
 #include "control/resolve.h"
 #include "control/sandbox.h"
 #include "control/service.h"
@@ -39,6 +40,7 @@ struct hub {
 	struct resolver *resolver;
 	struct names *names;
 	struct conf *conf; /* as it was applied last, or NULL */
+	struct policy_run *policy;
 	struct factory_hub *factory; /* or NULL */
 	bool ending;
 };
@@ -75,11 +77,61 @@ static void on_device_end(void *arg, const char *why)
 	hub_end(arg, why);
 }
 
+/* A change as it is asked for, with what the policy makes of its peers. conf: with these peers
+ * besides those that run. */
+static int apply_with_policy(struct hub *hub, const struct wgh_change *change,
+	const struct conf *conf, const struct wgh_snapshot *running, struct wgh_error *error)
+{
+	struct policy_amended amended = {.plan = NULL};
+	struct policy_world world;
+	int err = policy_world_of_conf(&world, conf, running);
+
+	if (err) {
+		error_set(error, "out of memory");
+		return err;
+	}
+	err = policy_run_amend(hub->policy, &amended, change, &world, running);
+	if (err)
+		error_set(error, "out of memory");
+	else if (!policy_amended_is_empty(&amended))
+		err = wgh_device_apply(hub->device, &amended.change, error);
+	if (!err)
+		policy_run_applied(hub->policy, &amended);
+	policy_amended_fini(&amended);
+	free((void *)world.peers);
+	return err;
+}
+
+/* Who a name or a group means may be another one now. */
+static int apply_policy(struct hub *hub, struct wgh_error *error)
+{
+	const struct wgh_change nothing = {.flags = 0};
+	struct wgh_snapshot *running;
+	int err;
+
+	if (hub->factory) {
+		factory_hub_refresh(hub->factory);
+		return 0;
+	}
+	err = wgh_device_snapshot(hub->device, &running);
+	if (err) {
+		error_set(error, "out of memory");
+		return err;
+	}
+	err = apply_with_policy(hub, &nothing, hub->conf, running, error);
+	wgh_snapshot_free(running);
+	return err;
+}
+
 static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error *error)
 {
+	struct wgh_error why = {""};
 	struct hub *hub = arg;
+	int err = wgh_device_apply(hub->device, change, error);
 
-	return wgh_device_apply(hub->device, change, error);
+	if (!err && apply_policy(hub, &why))
+		log_error("policy not applied why=\"%s\"", why.text);
+	return err;
 }
 
 static void on_set(void *arg, const struct wgh_change *change, struct uapi_reply *reply)
@@ -114,6 +166,20 @@ static const char *on_name(void *arg, const struct wgh_public_key *peer)
 	struct hub *hub = arg;
 
 	return names_get(hub->names, peer);
+}
+
+static const char *on_line(void *arg, size_t index, char *room, size_t size)
+{
+	struct hub *hub = arg;
+
+	return policy_run_line(hub->policy, index, room, size);
+}
+
+static const char *on_group(void *arg, unsigned group, char *room, size_t size)
+{
+	struct hub *hub = arg;
+
+	return policy_run_group(hub->policy, group, room, size);
 }
 
 static void on_socket_gone(void *arg)
@@ -201,15 +267,16 @@ static int apply_conf(struct hub *hub, struct conf *conf, struct wgh_error *erro
 	struct sync sync;
 	int err = wgh_device_snapshot(hub->device, &running);
 
-	if (!err) {
-		err = sync_init(&sync, conf, hub->conf, running);
-		wgh_snapshot_free(running);
-	}
 	if (err) {
 		error_set(error, "out of memory");
 		return err;
 	}
-	err = wgh_device_apply(hub->device, &sync.change, error);
+	err = sync_init(&sync, conf, hub->conf, running);
+	if (err)
+		error_set(error, "out of memory");
+	else
+		err = apply_with_policy(hub, &sync.change, conf, running, error);
+	wgh_snapshot_free(running);
 	if (!err)
 		err = configure_link(hub, conf, error);
 	if (!err)
@@ -243,6 +310,18 @@ static void tell_ready(const struct hub *hub)
 	wgh_snapshot_free(running);
 }
 
+static void reload_policy(struct hub *hub)
+{
+	struct wgh_error error = {""};
+	int err = policy_run_reload(hub->policy, &error);
+
+	if (!err)
+		err = apply_policy(hub, &error);
+	if (err)
+		log_error(
+			"policy not applied why=\"%s\" note=\"the one before stays\"", error.text);
+}
+
 static void read_conf_again(struct hub *hub)
 {
 	struct wgh_error error = {""};
@@ -261,14 +340,16 @@ static void read_conf_again(struct hub *hub)
 
 static void reload(struct hub *hub)
 {
-	if (!hub->factory && !hub->options->conf_path) {
+	if (!hub->factory && !hub->options->conf_path && !hub->options->policy.path) {
 		hub_end(hub, "SIGHUP, and there is no conf file to read again");
 		return;
 	}
 	service_tell_reloading(&hub->service);
+	if (hub->options->policy.path)
+		reload_policy(hub);
 	if (hub->factory)
 		factory_hub_now(hub->factory);
-	else
+	else if (hub->options->conf_path)
 		read_conf_again(hub);
 	tell_ready(hub);
 }
@@ -359,6 +440,7 @@ static int start_uapi(struct hub *hub, struct wgh_error *error)
 		.snapshot = on_snapshot,
 		.snapshot_free = wgh_snapshot_free,
 		.name = on_name,
+		.extra = {.line = on_line, .group = on_group, .arg = hub},
 		.set = hub->options->factory ? on_set : NULL,
 		.request = hub->options->factory ? on_request : NULL,
 		.gone = on_socket_gone,
@@ -422,6 +504,8 @@ static int allow_files(const struct hub *hub, struct wgh_error *error)
 	const struct factory_hub_options *f = hub->options->factory;
 	int err = sandbox_allow_file(hub->options->conf_path, false, error);
 
+	if (!err)
+		err = sandbox_allow_file(hub->options->policy.path, false, error);
 	if (err || !f)
 		return err;
 	err = sandbox_allow_file(f->poll.http.creds_path, true, error);
@@ -443,6 +527,8 @@ static int open_all(struct hub *hub, struct wgh_error *error)
 
 	if (!err && conf)
 		err = apply_conf(hub, conf, error);
+	if (!err && !conf && !hub->options->factory)
+		err = apply_policy(hub, error);
 	if (!err && !conf && link.mtu_bytes)
 		err = wgh_device_configure_link(hub->device, &link, error);
 	if (!err)
@@ -461,7 +547,9 @@ static int start(struct hub *hub, struct wgh_error *error)
 		error_set(error, "out of memory");
 		return -ENOMEM;
 	}
-	err = open_all(hub, error);
+	err = policy_run_new(&hub->policy, &hub->options->policy, error);
+	if (!err)
+		err = open_all(hub, error);
 	if (!err)
 		err = sandbox_enter(error);
 	if (err)
@@ -473,9 +561,10 @@ static int start(struct hub *hub, struct wgh_error *error)
 		error_set(error, "out of memory");
 		return -ENOMEM;
 	}
-	return hub->options->factory ? factory_hub_new(&hub->factory, &hub->loop, hub->device,
-					       hub->names, hub->options->factory, error)
-				     : 0;
+	return hub->options->factory
+		? factory_hub_new(&hub->factory, &hub->loop, hub->device, hub->names, hub->policy,
+			  hub->options->factory, error)
+		: 0;
 }
 
 /* False: an answer of the resolver is under way, which may take long and nobody needs. */
@@ -499,6 +588,7 @@ static bool stop(struct hub *hub)
 	wgh_device_free(hub->device);
 	uapi_server_free(hub->uapi);
 	names_free(hub->names);
+	policy_run_free(hub->policy);
 	conf_free(hub->conf);
 	return close_loop(hub);
 }

@@ -1,8 +1,8 @@
 /* daemon.h - a running hub as a process: device, UAPI socket, names, signals, log; in the
  * background or not.
  *
- * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the conf file is read again, or
- * the Factory is asked again, and only what differs is applied. The hub also ends when its socket's
+ * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the policy file and
+ * the conf file are read again, or the Factory is asked, and only what differs is applied. The hub also ends when its socket's
  * file or its interface is removed. Once all is open it gives up root (sandbox.h), and tells a
  * supervisor like systemd that it is ready and, as long as its threads are, alive (service.h).
  * Threads: the main thread, which must have no others yet: the process may fork.
@@ -12,6 +12,7 @@
 
 #include "control/conf.h"
 #include "control/factory_hub.h"
+#include "control/policy_run.h"
 
 struct daemon_options {
 	struct wgh_device_options
@@ -23,6 +24,7 @@ struct daemon_options {
 	bool keep_stderr; /* in the background, too */
 	const char *conf_path; /* NULL: nothing is configured but by the socket */
 	struct conf *conf; /* of conf_path; the daemon frees it */
+	struct policy_options policy;
 	const struct factory_hub_options *factory; /* or NULL; not together with a conf file */
 	bool no_sandbox;
 	const char *user; /* to become instead of root; NULL: wghub, or nobody */

@@ -218,12 +218,11 @@ static void set_up_device(
 		trouble_end(&hub->troubles, TROUBLE_PORT);
 }
 
-static int apply_change(struct factory_hub *hub, const struct sync *sync, struct wgh_error *error)
+static int apply_change(struct factory_hub *hub, const struct sync *sync,
+	const struct wgh_snapshot *running, struct wgh_error *error)
 {
-	int err = 0;
+	int err = factory_policy_apply(hub, &sync->change, running, error);
 
-	if (sync->change.n_peers)
-		err = wgh_device_apply(hub->device, &sync->change, error);
 	if (err)
 		return err;
 	err = wanted_applied(hub->wanted, ORIGINS);
@@ -258,7 +257,7 @@ void factory_hub_apply(struct factory_hub *hub, const char *source)
 	}
 	err = make_sync(hub, running, &sync);
 	if (!err)
-		err = apply_change(hub, &sync, &error);
+		err = apply_change(hub, &sync, running, &error);
 	if (err) {
 		trouble_begin(&hub->troubles, TROUBLE_PEERS, error.text);
 		goto out;
@@ -474,7 +473,8 @@ static int start(
 }
 
 int factory_hub_new(struct factory_hub **out, uv_loop_t *loop, struct wgh_device *device,
-	struct names *names, const struct factory_hub_options *o, struct wgh_error *error)
+	struct names *names, struct policy_run *policy, const struct factory_hub_options *o,
+	struct wgh_error *error)
 {
 	struct factory_hub *hub = calloc(1, sizeof *hub);
 	int err;
@@ -487,6 +487,7 @@ int factory_hub_new(struct factory_hub **out, uv_loop_t *loop, struct wgh_device
 	hub->loop = loop;
 	hub->device = device;
 	hub->names = names;
+	hub->policy = policy;
 	hub->http = o->poll.http;
 	hub->interval_ms = o->poll.interval_ms ? o->poll.interval_ms : POLL_INTERVAL_MS;
 	uv_timer_init(loop, &hub->save_timer);
@@ -538,6 +539,11 @@ void factory_hub_free(struct factory_hub *hub)
 	free(hub->state_path);
 	free(hub->clients_path);
 	uv_close((uv_handle_t *)&hub->save_timer, on_closed);
+}
+
+void factory_hub_refresh(struct factory_hub *hub)
+{
+	factory_hub_apply(hub, "policy");
 }
 
 void factory_hub_now(struct factory_hub *hub)

@@ -12,6 +12,7 @@
 
 #include "control/factory_poll.h"
 #include "control/names.h"
+#include "control/policy_run.h"
 #include "control/uapi_server.h"
 
 /* Endpoints change without anybody's asking: so often it is looked whether more are known than were
@@ -27,12 +28,15 @@ struct factory_hub_options {
 
 struct factory_hub;
 
-/* device and names are borrowed until factory_hub_free(). The options' key is not wiped here. A
- * port in use or a damaged state is no error but trouble. */
+/* device, names and policy are borrowed until factory_hub_free(). The options' key is not wiped
+ * here. A port in use or a damaged state is no error but trouble. */
 MUST_CHECK int factory_hub_new(struct factory_hub **hub, uv_loop_t *loop, struct wgh_device *device,
-	struct names *names, const struct factory_hub_options *options, struct wgh_error *error);
+	struct names *names, struct policy_run *policy, const struct factory_hub_options *options,
+	struct wgh_error *error);
 /* Writes the state; runs the loop until that is done. Not from a callback. NULL is fine. */
 void factory_hub_free(struct factory_hub *hub);
+/* The policy or the peers made by hand are other ones now. */
+void factory_hub_refresh(struct factory_hub *hub);
 /* Asks the API now and reads the clients file again. */
 void factory_hub_now(struct factory_hub *hub);
 /* "set=1" of wg(8): whatever harms nobody. Devices and clients keep their one address, devices are

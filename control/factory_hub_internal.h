@@ -26,6 +26,7 @@ struct factory_hub {
 	uv_loop_t *loop;
 	struct wgh_device *device;
 	struct names *names;
+	struct policy_run *policy;
 	char *factory, *state_path, *clients_path;
 	struct factory_http_options http; /* its texts are borrowed until the end */
 	uint64_t interval_ms;
@@ -59,6 +60,12 @@ struct factory_hub {
 double factory_hub_now_s(clockid_t clock);
 /* The device becomes what is wanted. source: for the log. */
 void factory_hub_apply(struct factory_hub *hub, const char *source);
+
+/* ---- factory_policy.c ---- */
+
+/* The change, with groups and policy in it. running: from before it. */
+MUST_CHECK int factory_policy_apply(struct factory_hub *hub, const struct wgh_change *change,
+	const struct wgh_snapshot *running, struct wgh_error *error);
 
 /* ---- factory_ask.c: requests of our own ---- */
 

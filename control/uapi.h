@@ -64,11 +64,21 @@ void uapi_parser_reset(struct uapi_parser *p);
 /* Gives a peer's name, or NULL. */
 typedef const char *uapi_name_fn(void *arg, const struct wgh_public_key *peer);
 
+/* What the answer to "get=wghub" has besides the snapshot. */
+struct uapi_extra {
+	/* The nth line of the hub, "key=value"; NULL: no more. */
+	const char *(*line)(void *arg, size_t index, char *room, size_t size);
+	/* A group of the device for people. */
+	const char *(*group)(void *arg, unsigned group, char *room, size_t size);
+	void *arg;
+};
+
 /* Writes an answer in pieces as large as the caller's buffer. Fields are uapi.c's own. */
 struct uapi_writer {
 	const struct wgh_snapshot *snapshot; /* borrowed until the answer is written */
 	uapi_name_fn *name;
 	void *name_arg;
+	struct uapi_extra extra; /* may be all NULL */
 	bool own;
 	unsigned stage;
 	size_t peer, item;

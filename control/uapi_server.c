@@ -178,6 +178,7 @@ static void answer_get(struct client *c, bool own)
 		return;
 	}
 	uapi_writer_init(&c->writer, c->snapshot, own, h->name, h->arg);
+	c->writer.extra = h->extra;
 	write_out(c, uapi_write(&c->writer, c->out, sizeof c->out));
 }
 

@@ -28,6 +28,7 @@ struct uapi_handler {
 	int (*snapshot)(void *arg, struct wgh_snapshot **snapshot);
 	void (*snapshot_free)(struct wgh_snapshot *snapshot);
 	uapi_name_fn *name; /* may be NULL */
+	struct uapi_extra extra; /* may be all NULL */
 	/* "wghub=VERB": calls uapi_reply_send() exactly once, also when the server is gone
 	 * meanwhile. The request is valid during the call. May be NULL. */
 	void (*request)(void *arg, const struct uapi_request *request, struct uapi_reply *reply);

@@ -14,12 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* DEVICE -> ADDRESSES -> DROPS -> (PEER -> PEER_ALLOWED -> PEER_DROPS)* -> END -> DONE. ADDRESSES
- * and the DROPS are passed through without a line where wg asks. */
+/* DEVICE -> ADDRESSES -> DROPS -> EXTRA -> (PEER -> PEER_ALLOWED -> PEER_DROPS)* -> END -> DONE.
+ * ADDRESSES, DROPS and EXTRA are passed through without a line where wg asks. */
 enum stage {
 	STAGE_DEVICE,
 	STAGE_ADDRESSES,
 	STAGE_DROPS,
+	STAGE_EXTRA,
 	STAGE_PEER,
 	STAGE_PEER_ALLOWED,
 	STAGE_PEER_DROPS,
@@ -93,6 +94,32 @@ static void put_device(struct piece *out, const struct uapi_writer *w)
 	}
 }
 
+/* False: there is no such line. */
+static bool put_extra(struct piece *out, const struct uapi_writer *w)
+{
+	char room[UAPI_WRITE_MIN - 8];
+	const char *line =
+		w->extra.line ? w->extra.line(w->extra.arg, w->item, room, sizeof room) : NULL;
+
+	if (line)
+		put(out, "%s\n", line);
+	return line != NULL;
+}
+
+static void put_reach(
+	struct piece *out, const struct uapi_writer *w, const struct wgh_peer_view *peer)
+{
+	static const char *const nats[] = {
+		[WGH_NAT_NEVER] = "never", [WGH_NAT_ALWAYS] = "always", [WGH_NAT_AUTO] = "auto"};
+	char room[256];
+
+	if (w->extra.group)
+		put(out, "group=%s\n",
+			w->extra.group(w->extra.arg, peer->group, room, sizeof room));
+	if (peer->nat <= WGH_NAT_AUTO)
+		put(out, "nat=%s\n", nats[peer->nat]);
+}
+
 static void put_peer(struct piece *out, const struct uapi_writer *w)
 {
 	const struct wgh_peer_view *peer = &w->snapshot->peers[w->peer];
@@ -118,6 +145,8 @@ static void put_peer(struct piece *out, const struct uapi_writer *w)
 		"\ntx_bytes=%" PRIu64 "\nrx_bytes=%" PRIu64 "\npersistent_keepalive_interval=%u\n",
 		peer->last_handshake_s, peer->last_handshake_ns, peer->tx_bytes, peer->rx_bytes,
 		peer->keepalive_s);
+	if (w->own)
+		put_reach(out, w, peer);
 }
 
 /* Counters of zero are left out. */
@@ -147,6 +176,12 @@ static bool step(struct uapi_writer *w, struct piece *out)
 	case STAGE_DROPS:
 		if (w->item < wgh_n_drop_reasons()) {
 			put_drop(out, (unsigned)w->item, s->drops[w->item]);
+			w->item++;
+			return true;
+		}
+		break;
+	case STAGE_EXTRA:
+		if (put_extra(out, w)) {
 			w->item++;
 			return true;
 		}

@@ -325,12 +325,28 @@ bool wanted_would_accept(const struct wanted *w, enum origin origin, const char 
 	return false;
 }
 
+void wanted_reserve(struct wanted *w, const struct wgh_addr *addr)
+{
+	w->kept = addr ? *addr : (struct wgh_addr){.family = WGH_UNSPEC};
+}
+
+bool wanted_is_free(const struct wanted *w, const struct wgh_addr *addr)
+{
+	for (size_t i = 0; i < w->n_reserved; i++) {
+		if (!memcmp(&w->reserved[i], addr, sizeof *addr))
+			return false;
+	}
+	return !wanted_find_addr(w, addr);
+}
+
 int wanted_taken(const struct wanted *w, struct wgh_addr **taken, size_t *n)
 {
 	*n = 0;
-	*taken = calloc(w->n_reserved + w->set.n_owners + 1, sizeof **taken);
+	*taken = calloc(w->n_reserved + w->set.n_owners + 2, sizeof **taken);
 	if (!*taken)
 		return -ENOMEM;
+	if (w->kept.family != WGH_UNSPEC)
+		(*taken)[(*n)++] = w->kept;
 	for (size_t i = 0; i < w->n_reserved; i++)
 		(*taken)[(*n)++] = w->reserved[i];
 	for (size_t i = 0; i < w->set.n_owners; i++) {

@@ -113,7 +113,12 @@ MUST_CHECK bool wanted_is_reserved(const struct wanted *w, const struct wgh_addr
 MUST_CHECK bool wanted_would_accept(const struct wanted *w, enum origin origin, const char *name,
 	const struct wgh_public_key *key, const struct wgh_addr *address,
 	struct wanted_refusal *refusal);
-/* Every address that is owned or reserved by a disabled device; free() it. For factory_alloc.h. */
+/* Keeps an address from being given to anybody; NULL or WGH_UNSPEC: none any more. Who claims it
+ * all the same gets it. */
+void wanted_reserve(struct wanted *w, const struct wgh_addr *addr);
+/* Does it belong to nobody, not even to a disabled device? */
+MUST_CHECK bool wanted_is_free(const struct wanted *w, const struct wgh_addr *addr);
+/* Every address that is owned or reserved; free() it. For factory_alloc.h. */
 MUST_CHECK int wanted_taken(const struct wanted *w, struct wgh_addr **taken, size_t *n);
 
 /* ---- to the device ---- */

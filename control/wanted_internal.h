@@ -52,6 +52,7 @@ struct wanted {
 	struct claims claims[N_ORIGINS];
 	struct wgh_addr *reserved; /* of disabled devices */
 	size_t n_reserved;
+	struct wgh_addr kept; /* for nobody, see wanted_reserve() */
 	struct set set;
 	struct applied *applied; /* sorted by key */
 	size_t n_applied;

@@ -24,6 +24,7 @@ enum {
 	OPT_NO_HOSTS,
 	OPT_NO_SYSCTL,
 	OPT_DEVICE_TO_DEVICE,
+	OPT_DEVICE_TO_HOST,
 	OPT_WRITE_FIOCTL,
 	OPT_NO_CHECK_IP,
 	OPT_TAKE_OVER,
@@ -56,6 +57,8 @@ static const struct row rows[] = {
 	{{"write-fioctl", no_argument, NULL, OPT_WRITE_FIOCTL}, FOR_ALL},
 	{{"interval", required_argument, NULL, 'i'}, FOR_HUB},
 	{{"allow-device-to-device", no_argument, NULL, OPT_DEVICE_TO_DEVICE}, FOR_HUB},
+	{{"allow-device-to-host", optional_argument, NULL, OPT_DEVICE_TO_HOST}, FOR_HUB},
+	{{"policy", required_argument, NULL, HUB_OPT_POLICY}, FOR_HUB | IS_PATH},
 	{{"state-dir", required_argument, NULL, OPT_STATE_DIR}, FOR_HUB | IS_PATH},
 	{{"clients-file", required_argument, NULL, OPT_CLIENTS_FILE}, FOR_HUB | IS_PATH},
 	{{"hosts-file", required_argument, NULL, OPT_HOSTS_FILE}, FOR_HUB | IS_PATH},
@@ -223,8 +226,12 @@ static const char *take_option(struct factory_options *o, int option, char *valu
 	case OPT_NO_SYSCTL: /* ip_forward is never touched */
 		return NULL;
 	case OPT_DEVICE_TO_DEVICE:
-		o->device_to_device = true;
+		o->hub.daemon.policy.device_to_device = true;
 		return NULL;
+	case OPT_DEVICE_TO_HOST:
+		o->hub.daemon.policy.device_to_host = true;
+		o->hub.daemon.policy.host_ports = value;
+		return value ? policy_ports_wrong(value) : NULL;
 	default:
 		return take_other(o, option, value);
 	}

@@ -42,7 +42,7 @@ struct factory_options {
 	char *token; /* -t or the environment; ours, wiped */
 	char *headers[FACTORY_HEADERS_MAX + 1]; /* ours, wiped */
 	unsigned n_headers;
-	bool no_hosts, device_to_device, token_in_argv;
+	bool no_hosts, token_in_argv;
 	char ifname[TEXT_IFNAME_CHARS];
 	char creds_path[4096], state_path[4096], state_folder[4096], key_path_made[4096];
 	char **words; /* behind the subcommand */

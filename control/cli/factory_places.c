@@ -221,12 +221,6 @@ int factory_find_hub(struct factory_options *o)
 {
 	int code;
 
-	if (o->device_to_device) {
-		say_error("--allow-device-to-device: there is no policy yet that could deny it: "
-			  "peers whose own allowed-ips permit it reach each other; leave the "
-			  "option out");
-		return EXIT_USAGE;
-	}
 	o->hub.daemon.foreground =
 		o->who != FOR_ENABLE; /* which ends, and says by itself what it does */
 	code = hub_options_finish(&o->hub, o->command);

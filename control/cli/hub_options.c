@@ -5,6 +5,7 @@
 #include "control/text.h"
 #include "control/uapi.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ static const struct option long_options[] = {
 	{"aead", required_argument, NULL, HUB_OPT_AEAD},
 	{"user", required_argument, NULL, HUB_OPT_USER},
 	{"no-sandbox", no_argument, NULL, HUB_OPT_NO_SANDBOX},
+	{"policy", required_argument, NULL, HUB_OPT_POLICY},
 	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
@@ -97,6 +99,15 @@ static const char *take_aead(struct hub_options *o, const char *text)
 	return "this machine has no such back end; wghub --version lists them";
 }
 
+/* The background has another working directory. */
+static const char *take_policy(struct hub_options *o, const char *text)
+{
+	if (!realpath(text, o->policy_path))
+		return strerror(errno);
+	o->daemon.policy.path = o->policy_path;
+	return NULL;
+}
+
 static const char *take_dir(struct hub_options *o, const char *text)
 {
 	if (text[0] != '/')
@@ -132,6 +143,8 @@ const char *hub_options_take(struct hub_options *o, int option, const char *valu
 	case HUB_OPT_NO_SANDBOX:
 		o->daemon.no_sandbox = true;
 		return NULL;
+	case HUB_OPT_POLICY:
+		return take_policy(o, value);
 	default:
 		return take_dir(o, value);
 	}

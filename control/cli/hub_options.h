@@ -7,6 +7,8 @@
 #include "control/cli/cli.h"
 #include "control/daemon.h"
 
+#include <limits.h>
+
 #define HUB_ADDRESSES_MAX 64
 #define HUB_MTU_DEFAULT 1420
 
@@ -14,6 +16,7 @@ struct hub_options {
 	struct daemon_options daemon;
 	struct wgh_prefix addresses[HUB_ADDRESSES_MAX];
 	size_t n_addresses;
+	char policy_path[PATH_MAX];
 };
 
 /* What getopt_long() gives for those without a letter. */
@@ -27,6 +30,7 @@ enum hub_option {
 	HUB_OPT_AEAD,
 	HUB_OPT_USER,
 	HUB_OPT_NO_SANDBOX,
+	HUB_OPT_POLICY,
 	HUB_OPT_DIR,
 	N_HUB_OPTIONS,
 };
@@ -62,6 +66,9 @@ MUST_CHECK int hub_options_read(struct hub_options *options, const struct comman
 	"udp-gro,udp-gso,tun-tso,\n"                                                               \
 	"                         tun-uso\n"                                                       \
 	"  --aead NAME            an AEAD back end of wghub --version instead of the fastest\n"    \
+	"  --policy FILE          who may start what to whom, NAT, port forwards: wghub help "     \
+	"policy;\n"                                                                                \
+	"                         SIGHUP reads it again\n"                                         \
 	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
 	"looks;\n"                                                                                 \
 	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \

@@ -33,6 +33,7 @@ static uv_loop_t loop;
 static uv_timer_t tick;
 static struct wgh_device *device;
 static struct names *names;
+static struct policy_run *policy;
 static struct factory_hub *hub;
 static char dir[64], state_path[100], clients_path[100], hosts_path[100], log_path[100];
 static char own_key[64];
@@ -95,6 +96,7 @@ static void begin(void)
 	struct wgh_device_options d = {
 		.size = sizeof d,
 		.ifname = "test0", .tun_fd = -1, .no_tun = true, .n_workers = 1};
+	const struct policy_options no_policy = {.path = NULL};
 	struct wgh_error error = {""};
 
 	assert_true(key_from_base64(o.private_key, PRIVATE_KEY, strlen(PRIVATE_KEY)));
@@ -104,7 +106,8 @@ static void begin(void)
 	names = names_new();
 	assert_non_null(names);
 	if (wgh_device_new(&device, &loop, &d, &error) ||
-		factory_hub_new(&hub, &loop, device, names, &o, &error))
+		policy_run_new(&policy, &no_policy, &error) ||
+		factory_hub_new(&hub, &loop, device, names, policy, &o, &error))
 		fail_msg("%s", error.text);
 }
 
@@ -113,6 +116,7 @@ static void end(void)
 	factory_hub_free(hub);
 	wgh_device_free(device);
 	names_free(names);
+	policy_run_free(policy);
 	hub = NULL;
 	uv_close((uv_handle_t *)&tick, NULL);
 	while (uv_run(&loop, UV_RUN_NOWAIT))

@@ -620,6 +620,43 @@ static void test_own_answer_has_names_and_drops_and_no_secret(void **state)
 	free(text);
 }
 
+static const char *line_of(void *arg, size_t index, char *room, size_t size)
+{
+	snprintf(room, size, "policy=%zu %0*d", index, *(int *)arg, 0);
+	return index < 3 ? room : NULL;
+}
+
+static const char *group_of(void *arg, unsigned group, char *room, size_t size)
+{
+	(void)arg;
+	snprintf(room, size, "group %u", group);
+	return room;
+}
+
+static void test_own_answer_tells_policy_group_and_nat(void **state)
+{
+	int width = 900; /* as long as a line may be */
+	struct hub_data d;
+	struct uapi_writer w;
+	char out[1 << 14];
+	size_t n;
+
+	(void)state;
+	hub_data_init(&d);
+	d.peers[0].group = 3;
+	d.peers[0].nat = WGH_NAT_AUTO;
+	for (unsigned own = 0; own < 2; own++) {
+		uapi_writer_init(&w, &d.s, own, NULL, NULL);
+		w.extra = (struct uapi_extra){.line = line_of, .group = group_of, .arg = &width};
+		n = uapi_write(&w, out, sizeof out - 1);
+		out[n] = 0;
+		assert_int_equal(strstr(out, "\ngroup=group 3\nnat=auto\n") != NULL, own);
+		assert_int_equal(strstr(out, "\npolicy=2 000") != NULL, own);
+		assert_null(strstr(out, "\npolicy=3 "));
+		assert_non_null(strstr(out, "\nerrno=0\n\n"));
+	}
+}
+
 static void test_answer_is_the_same_in_pieces_of_any_size(void **state)
 {
 	struct hub_data d;
@@ -657,6 +694,7 @@ int main(void)
 		cmocka_unit_test(test_no_number_of_peers_or_prefixes_breaks_it),
 		cmocka_unit_test(test_get_answers_what_wg_reads),
 		cmocka_unit_test(test_own_answer_has_names_and_drops_and_no_secret),
+		cmocka_unit_test(test_own_answer_tells_policy_group_and_nat),
 		cmocka_unit_test(test_answer_is_the_same_in_pieces_of_any_size),
 	};
 
