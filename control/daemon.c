@@ -172,7 +172,11 @@ static const char *on_line(void *arg, size_t index, char *room, size_t size)
 {
 	struct hub *hub = arg;
 
-	return policy_run_line(hub->policy, index, room, size);
+	if (index == 0) {
+		snprintf(room, size, "tun=%s", hub->options->device.no_tun ? "false" : "true");
+		return room;
+	}
+	return policy_run_line(hub->policy, index - 1, room, size);
 }
 
 static const char *on_group(void *arg, unsigned group, char *room, size_t size)

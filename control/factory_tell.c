@@ -281,7 +281,7 @@ static void put_refused(FILE *out, const struct wanted_refusal *refusal)
 		put_key(out, "public_key", &refusal->public_key);
 	if (refusal->prefix.addr.family != WGH_UNSPEC)
 		put_addr(out, "address", &refusal->prefix.addr);
-	fprintf(out, "state=refused\nwhy=%s\n", text);
+	fprintf(out, "state=refused\nreason=%s\nwhy=%s\n", refusal_name(refusal->reason), text);
 }
 
 /* Of the API's list: one that is no peer. Refused ones are among the refusals. */

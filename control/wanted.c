@@ -377,6 +377,22 @@ static void say_who(char *out, size_t size, enum origin origin, const char *name
 	}
 }
 
+const char *refusal_name(enum refusal_reason reason)
+{
+	static const char *const names[] = {[REFUSED_NOTHING] = "nothing",
+		[REFUSED_ITEM] = "item",
+		[REFUSED_KEY_ZERO] = "key_zero",
+		[REFUSED_KEY_OWN] = "key_own",
+		[REFUSED_KEY_TAKEN] = "key_taken",
+		[REFUSED_ADDRESS_UNUSABLE] = "address_unusable",
+		[REFUSED_ADDRESS_HUB] = "address_hub",
+		[REFUSED_ADDRESS_LOCAL] = "address_local",
+		[REFUSED_ADDRESS_RANGE] = "address_range",
+		[REFUSED_ADDRESS_TAKEN] = "address_taken"};
+
+	return reason < sizeof names / sizeof *names ? names[reason] : NULL;
+}
+
 void wanted_refusal_text(char out[REFUSAL_CHARS], const struct wanted_refusal *r)
 {
 	char who[128], other[128], prefix[TEXT_PREFIX_CHARS] = "no address";

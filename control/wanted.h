@@ -102,6 +102,8 @@ const struct wanted_refusal *wanted_refusals(const struct wanted *w, size_t *n);
 const struct wanted_peer *wanted_find(const struct wanted *w, const struct wgh_public_key *key);
 /* Who owns exactly this address, or NULL. */
 const struct wanted_peer *wanted_find_addr(const struct wanted *w, const struct wgh_addr *addr);
+/* "address_taken" of REFUSED_ADDRESS_TAKEN, and so on: for programs. NULL past the last. */
+const char *refusal_name(enum refusal_reason reason);
 /* One line for people: who, what, why, who else. */
 #define REFUSAL_CHARS 400
 void wanted_refusal_text(char out[REFUSAL_CHARS], const struct wanted_refusal *refusal);

@@ -197,6 +197,51 @@ int hub_ask_quietly(
 		: 0;
 }
 
+/* The name of the only hub that answers. */
+static int find_any(char name[16], struct ctl_answer *answer, const char *dir)
+{
+	char(*names)[16];
+	struct wgh_error error;
+	size_t n, n_found = 0;
+
+	if (hubs_list(&names, &n, dir))
+		n = 0, names = NULL;
+	for (size_t i = 0; i < n; i++) {
+		struct ctl_answer one;
+
+		if (ctl_get(&one, dir, names[i], &error))
+			continue;
+		ctl_answer_fini(answer);
+		*answer = one;
+		memcpy(name, names[i], 16);
+		n_found++;
+	}
+	free(names);
+	if (n_found == 1)
+		return 0;
+	ctl_answer_fini(answer);
+	if (n_found)
+		say_error("several hubs run here: say which with -n NAME");
+	else
+		say_error("no hub runs here, or none that you may ask; start one, or try as root");
+	return EXIT_FAILED;
+}
+
+int hub_any(char name[16], struct ctl_answer *answer, const char *dir, const char *asked)
+{
+	struct wgh_error error = {""};
+
+	*answer = (struct ctl_answer){0};
+	if (!asked)
+		return find_any(name, answer, dir);
+	if (!name_from_argument(name, asked))
+		return EXIT_USAGE;
+	if (!ctl_get(answer, dir, name, &error))
+		return 0;
+	say_error("%s", error.text);
+	return EXIT_FAILED;
+}
+
 /* ---- answers ---- */
 
 static size_t end_of_section(const struct ctl_answer *answer, const char *begin, size_t at)

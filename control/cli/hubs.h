@@ -37,6 +37,11 @@ MUST_CHECK int hub_ask(struct hub_ask *ask, struct ctl_answer *answer, const cha
 MUST_CHECK int hub_ask_quietly(
 	struct hub_ask *ask, struct ctl_answer *answer, const char *verb, unsigned timeout_s);
 
+/* The hub that is meant, Factory's or not: the one asked for, or the only one that runs here, which
+ * answers get=wghub. 0 or the exit code, and then what is wrong is said. ctl_answer_fini() it. */
+MUST_CHECK int hub_any(
+	char name[16], struct ctl_answer *answer, const char *dir, const char *asked);
+
 /* The lines before the first section, and then each section, which begins with this key. */
 void hub_head(struct show_section *section, const struct ctl_answer *answer, const char *begin,
 	size_t *at);
