@@ -57,10 +57,10 @@ static void flow_log(const struct wgh_flow *flow, bool began, struct names *name
 	flow_party_text(from, &flow->from, names);
 	flow_party_text(to, &flow->to, names);
 	if (began)
-		log_info("flow begin from=%s to=%s proto=%u src=%s dst=%s nat_port=%u", from, to,
+		log_flow("flow begin from=%s to=%s proto=%u src=%s dst=%s nat_port=%u", from, to,
 			flow->proto, src, dst, flow->nat_port);
 	else
-		log_info("flow end from=%s to=%s proto=%u src=%s dst=%s nat_port=%u sent=%llu "
+		log_flow("flow end from=%s to=%s proto=%u src=%s dst=%s nat_port=%u sent=%llu "
 			 "received=%llu seconds=%llu why=%s",
 			from, to, flow->proto, src, dst, flow->nat_port,
 			(unsigned long long)flow->bytes[0], (unsigned long long)flow->bytes[1],

@@ -107,34 +107,50 @@ void log_info(const char *format, ...)
 	WRITE_LINE(LEVEL_INFO);
 }
 
-/* Whatever a sender without a key can cause is logged at this level only: a flood must not fill a
- * disk. */
-static bool debug_allowed(void)
+/* So many lines a second: a flood must not fill a disk. */
+struct allowance {
+	enum log_level level;
+	unsigned per_s, in_second, left_out;
+	time_t second;
+};
+
+static bool allowed(struct allowance *a)
 {
-	static time_t second;
-	static unsigned in_second, left_out;
 	struct timespec now;
+	unsigned n = a->left_out;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (now.tv_sec != second) {
-		unsigned n = left_out;
-
-		second = now.tv_sec;
-		in_second = left_out = 0;
-		if (n)
+	if (now.tv_sec != a->second) {
+		a->second = now.tv_sec;
+		a->in_second = a->left_out = 0;
+		if (n && a->level == LEVEL_INFO)
+			log_info("flow lines left out n=%u", n);
+		else if (n)
 			log_debug("log lines left out n=%u", n);
 	}
-	if (in_second >= LOG_DEBUG_PER_S) {
-		left_out++;
+	if (a->in_second >= a->per_s) {
+		a->left_out++;
 		return false;
 	}
-	in_second++;
+	a->in_second++;
 	return true;
 }
 
+/* Whatever a sender without a key can cause is logged at this level only. */
 void log_debug(const char *format, ...)
 {
-	if (!log_wants(LEVEL_DEBUG) || !debug_allowed())
+	static struct allowance debug = {.level = LEVEL_DEBUG, .per_s = LOG_DEBUG_PER_S};
+
+	if (!log_wants(LEVEL_DEBUG) || !allowed(&debug))
 		return;
 	WRITE_LINE(LEVEL_DEBUG);
+}
+
+void log_flow(const char *format, ...)
+{
+	static struct allowance flows = {.level = LEVEL_INFO, .per_s = LOG_FLOWS_PER_S};
+
+	if (!log_wants(LEVEL_INFO) || !allowed(&flows))
+		return;
+	WRITE_LINE(LEVEL_INFO);
 }

@@ -22,6 +22,10 @@ bool log_wants(enum log_level level);
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What peers cause, as often as they like: at most LOG_FLOWS_PER_S lines a second; how many were
+ * left out is said with the next one. */
+void log_flow(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define LOG_FLOWS_PER_S 100
 /* At most LOG_DEBUG_PER_S lines a second; how many were left out is said with the next one. */
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define LOG_DEBUG_PER_S 50

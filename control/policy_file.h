@@ -8,6 +8,7 @@
  *	probe-address 10.42.42.254
  *	nat-ports 61000-65535
  *	clamp-mss
+ *	log-flows off
  *	flows 65536
  *	flows-per-peer 4096
  *
@@ -88,9 +89,10 @@ struct policy_file {
 	struct policy_forward *forwards;
 	size_t n_lines, n_groups, n_rules, n_members, n_nats, n_forwards;
 	size_t lines_cap, groups_cap, rules_cap, members_cap, nats_cap, forwards_cap;
-	struct wgh_addr probe; /* WGH_UNSPEC: nothing said */
+	struct wgh_addr probe4, probe6; /* WGH_UNSPEC: nothing said */
 	bool probe_off;
 	bool clamp_mss;
+	bool log_flows, log_flows_said;
 	uint16_t nat_port_first, nat_port_last; /* 0: nothing said */
 	uint32_t flows_max, flows_per_peer_max; /* 0: nothing said */
 	unsigned settings; /* which of the single ones were given */

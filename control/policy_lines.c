@@ -417,18 +417,24 @@ static const char *read_forward(struct reader *r)
 
 /* ---- the rest ---- */
 
+/* One for each family. */
 static const char *read_probe(struct reader *r)
 {
 	struct word word = words_next(&r->words);
+	struct policy_file *file = r->file;
+	struct wgh_addr addr, *probe;
 
 	if (word.kind == WORD && slice_is(word.text, "off")) {
-		r->file->probe_off = true;
-		r->file->probe = (struct wgh_addr){0};
+		file->probe_off = true;
+		file->probe4 = file->probe6 = (struct wgh_addr){.family = WGH_UNSPEC};
 		return NULL;
 	}
-	if (word.kind != WORD || text_addr(&r->file->probe, word.text.at, word.text.n))
+	if (word.kind != WORD || text_addr(&addr, word.text.at, word.text.n))
 		return "probe-address is an unused address of the network, or off";
-	r->file->probe_off = false;
+	probe = addr.family == WGH_IPV4 ? &file->probe4 : &file->probe6;
+	if (probe->family != WGH_UNSPEC || file->probe_off)
+		return "there is a probe-address in a line above already; remove one of them";
+	*probe = addr;
 	return NULL;
 }
 
@@ -446,18 +452,28 @@ static const char *read_nat_ports(struct reader *r)
 	return NULL;
 }
 
-static const char *read_clamp(struct reader *r)
+/* Alone it means on. */
+static const char *read_switch(struct reader *r, bool *out)
 {
 	struct word word = words_peek(&r->words);
 
-	r->file->clamp_mss = true;
+	*out = true;
 	if (word.kind == WORD_END)
 		return NULL;
 	word = words_next(&r->words);
-	r->file->clamp_mss = slice_is(word.text, "on");
-	if (slice_is(word.text, "on") || slice_is(word.text, "off"))
-		return NULL;
-	return "clamp-mss stands alone; or: clamp-mss off";
+	*out = slice_is(word.text, "on");
+	return *out || slice_is(word.text, "off") ? NULL : "it stands alone, or with on or off";
+}
+
+static const char *read_clamp(struct reader *r)
+{
+	return read_switch(r, &r->file->clamp_mss);
+}
+
+static const char *read_log_flows(struct reader *r)
+{
+	r->file->log_flows_said = true;
+	return read_switch(r, &r->file->log_flows);
 }
 
 static const char *read_count(struct reader *r, uint32_t *out)
@@ -487,9 +503,9 @@ static const struct {
 	bool once;
 } readers[] = {{"allow", read_allow}, {"deny", read_deny}, {"ping", read_ping},
 	{"group", read_group}, {"nat", read_nat}, {"forward", read_forward},
-	{"probe-address", read_probe, true}, {"nat-ports", read_nat_ports, true},
-	{"clamp-mss", read_clamp, true}, {"flows", read_flows, true},
-	{"flows-per-peer", read_flows_per_peer, true}};
+	{"probe-address", read_probe}, {"nat-ports", read_nat_ports, true},
+	{"clamp-mss", read_clamp, true}, {"log-flows", read_log_flows, true},
+	{"flows", read_flows, true}, {"flows-per-peer", read_flows_per_peer, true}};
 
 static const char *read_words(struct reader *r)
 {
@@ -502,7 +518,7 @@ static const char *read_words(struct reader *r)
 		i++;
 	if (i == sizeof readers / sizeof *readers)
 		return "a line begins with allow, deny, ping, group, nat, forward, probe-address, "
-		       "nat-ports, clamp-mss, flows or flows-per-peer";
+		       "nat-ports, clamp-mss, log-flows, flows or flows-per-peer";
 	if (readers[i].once && r->file->settings & 1u << i)
 		return "this was given in a line above already; remove one of them";
 	r->file->settings |= 1u << i;

@@ -307,29 +307,31 @@ static int take_forward(struct maker *m, const struct policy_forward *forward)
 
 /* ---- the rest ---- */
 
-static void take_probe(struct maker *m)
+/* True if it may be used. */
+static bool check_probe(struct maker *m, const struct wgh_addr *probe)
 {
-	const struct policy_file *file = m->file;
-	struct wgh_addr probe = m->world->spare;
+	const struct policy_who who = {.kind = WHO_ADDR, .addr = *probe};
 	char text[TEXT_ADDR_CHARS];
 
-	if (file->probe_off)
-		return;
-	if (file->probe.family != WGH_UNSPEC) {
-		const struct policy_who who = {.kind = WHO_ADDR, .addr = file->probe};
+	if (!is_own_addr(m->world, probe) && policy_find_peer(m->world, &who) < 0)
+		return true;
+	text_from_addr(text, probe);
+	notes_add(&m->plan->notes, "%s: probe-address %s is somebody's; choose an unused one",
+		m->file->path, text);
+	return false;
+}
 
-		text_from_addr(text, &file->probe);
-		if (is_own_addr(m->world, &file->probe) || policy_find_peer(m->world, &who) >= 0)
-			notes_add(&m->plan->notes,
-				"%s: probe-address %s is somebody's; choose an unused one",
-				file->path, text);
-		else
-			probe = file->probe;
-	}
-	if (probe.family == WGH_IPV4)
-		m->plan->policy.probe4 = probe;
-	else if (probe.family == WGH_IPV6)
-		m->plan->policy.probe6 = probe;
+static void take_probes(struct maker *m)
+{
+	const struct policy_file *file = m->file;
+	struct wgh_policy *policy = &m->plan->policy;
+
+	if (m->world->spare.family == WGH_IPV4 && !file->probe_off)
+		policy->probe4 = m->world->spare;
+	if (file->probe4.family != WGH_UNSPEC && check_probe(m, &file->probe4))
+		policy->probe4 = file->probe4;
+	if (file->probe6.family != WGH_UNSPEC && check_probe(m, &file->probe6))
+		policy->probe6 = file->probe6;
 }
 
 static void take_settings(struct maker *m)
@@ -338,6 +340,8 @@ static void take_settings(struct maker *m)
 	struct wgh_policy *policy = &m->plan->policy;
 
 	policy->clamp_mss = file->clamp_mss;
+	if (file->log_flows_said)
+		policy->log_flows = file->log_flows;
 	if (file->nat_port_first) {
 		policy->nat_port_first = file->nat_port_first;
 		policy->nat_port_last = file->nat_port_last;
@@ -369,6 +373,7 @@ static int fill(struct maker *m)
 	if (err)
 		return err;
 	base_table(m->plan);
+	m->plan->policy.log_flows = m->world->log_flows;
 	if (!m->file) {
 		m->plan->policy.probe4 = m->world->spare;
 		return 0;
@@ -380,7 +385,7 @@ static int fill(struct maker *m)
 	turn_notes(&m->plan->notes, n_notes);
 	for (size_t i = 0; !err && i < m->file->n_forwards; i++)
 		err = take_forward(m, &m->file->forwards[i]);
-	take_probe(m);
+	take_probes(m);
 	take_settings(m);
 	return err;
 }

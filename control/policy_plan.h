@@ -27,6 +27,7 @@ struct policy_world {
 	const struct wgh_prefix *addresses; /* the hub's own */
 	size_t n_addresses;
 	struct wgh_addr spare; /* an unused address, for probing where the file names none */
+	bool log_flows; /* where the file does not say */
 };
 
 struct policy_class {

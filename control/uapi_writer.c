@@ -86,6 +86,7 @@ static void put_device(struct piece *out, const struct uapi_writer *w)
 		put(out, "fwmark=%" PRIu32 "\n", s->fwmark);
 	if (!w->own)
 		return;
+	put(out, "flows=%" PRIu32 "\nflows_max=%" PRIu32 "\n", s->n_flows, s->flows_max);
 	put(out, "version=%s\naead=%s\nmtu=%" PRIu32 "\nworkers=%u\nforwarded=%" PRIu64 "\n",
 		WGHUB_VERSION, s->aead, s->mtu_bytes, s->n_workers, s->n_forwarded);
 	for (unsigned i = 0; uapi_offload_name(i); i++) {
@@ -118,6 +119,12 @@ static void put_reach(
 			w->extra.group(w->extra.arg, peer->group, room, sizeof room));
 	if (peer->nat <= WGH_NAT_AUTO)
 		put(out, "nat=%s\n", nats[peer->nat]);
+	if (peer->wide4)
+		put(out, "wide=ipv4\n");
+	if (peer->wide6)
+		put(out, "wide=ipv6\n");
+	if (peer->n_flows)
+		put(out, "flows=%" PRIu32 "\n", peer->n_flows);
 }
 
 static void put_peer(struct piece *out, const struct uapi_writer *w)

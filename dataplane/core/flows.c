@@ -238,8 +238,9 @@ static bool forward_stands(
 
 		if (f->proto == q->proto && f->port == q->port &&
 			f->to_port == flow->key[1].src_port && q->to &&
-			!memcmp(&f->to, q->to, sizeof f->to))
-			return policy_forward_allows(f, q->from, q->from_group);
+			!memcmp(&f->to, q->to, sizeof f->to) &&
+			policy_forward_allows(f, q->from, q->from_group))
+			return true;
 	}
 	return false;
 }

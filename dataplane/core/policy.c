@@ -177,9 +177,12 @@ static int check_forward(const struct wgh_policy *p, size_t at, struct wgh_error
 			"choose another",
 			at + 1, forward->port, p->nat_port_first, p->nat_port_last);
 	for (size_t i = 0; i < at; i++)
-		if (p->forwards[i].proto == forward->proto && p->forwards[i].port == forward->port)
+		if (p->forwards[i].proto == forward->proto &&
+			p->forwards[i].port == forward->port &&
+			!memcmp(&p->forwards[i].from, &forward->from, sizeof forward->from))
 			return fail(error,
-				"policy: forward %zu: forward %zu has the same protocol and port",
+				"policy: forward %zu: forward %zu has the same protocol and port, "
+				"and serves the same",
 				at + 1, i + 1);
 	return 0;
 }

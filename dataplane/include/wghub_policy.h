@@ -62,7 +62,8 @@ struct wgh_rule {
 };
 
 /* proto/port of the hub's own addresses leads to to_port of a peer: how a device that can send to
- * the hub only reaches others. It is permission enough: no rule is asked besides. */
+ * the hub only reaches others. It is permission enough: no rule is asked besides. Of several with
+ * one port the first that serves the sender counts. */
 struct wgh_forward {
 	struct wgh_party from; /* who may use it */
 	struct wgh_public_key to;

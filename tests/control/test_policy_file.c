@@ -186,16 +186,18 @@ static void test_settings_are_read(void **state)
 {
 	struct policy_file *file = parse_well(
 		"nat press-2, device = never\nprobe-address 10.42.42.250\nnat-ports 50000-60000\n"
-		"clamp-mss\nflows 1000\nflows-per-peer 100");
+		"clamp-mss\nlog-flows\nprobe-address fd42::fe\nflows 1000\nflows-per-peer 100");
 
 	(void)state;
 	assert_int_equal(file->n_nats, 2);
 	assert_int_equal(file->nats[0].nat, WGH_NAT_NEVER);
 	assert_who(file, &file->nats[1].who, "device");
-	assert_int_equal(file->probe.bytes[3], 250);
+	assert_int_equal(file->probe4.bytes[3], 250);
 	assert_int_equal(file->nat_port_first, 50000);
 	assert_int_equal(file->nat_port_last, 60000);
 	assert_true(file->clamp_mss);
+	assert_true(file->log_flows_said && file->log_flows);
+	assert_int_equal(file->probe6.bytes[15], 0xfe);
 	assert_int_equal(file->flows_max, 1000);
 	assert_int_equal(file->flows_per_peer_max, 100);
 	policy_file_free(file);
@@ -243,6 +245,8 @@ static void test_mistake_is_named_by_file_and_line_with_the_remedy(void **state)
 		{"probe-address 10.42.42.0/24", "an unused address"},
 		{"nat-ports 80-100", "at least 256 ports above 1023"},
 		{"nat-ports 61000-61010", "at least 256 ports"}, {"clamp-mss 1400", "stands alone"},
+		{"log-flows maybe", "stands alone"},
+		{"probe-address 10.0.0.1\nprobe-address 10.0.0.2", "remove one of them"},
 		{"clamp-mss\nclamp-mss", "remove one of them"},
 		{"flows 15", "a number of flows from 16"},
 		{"flows-per-peer 1048577", "a number of flows"},
