@@ -2,6 +2,7 @@
  * daemon factory-wireguard.py, so that an old unit runs it after changing the program's name. */
 #include "control/cli/factory_options.h"
 
+#include "control/cli/host_check.h"
 #include "control/log.h"
 
 #include <string.h>
@@ -26,6 +27,15 @@ bool is_factory_command_line(int argc, char **argv)
 
 int factory_run_hub(struct factory_options *o)
 {
+	const struct host_check check = {.ifname = o->ifname,
+		.factory = o->name,
+		.no_tun = o->hub.daemon.device.no_tun || o->hub.daemon.device.tun_fd >= 0};
+	struct wgh_error error = {""};
+
+	if (host_check_interface(&check, &error)) {
+		say_error("%s", error.text);
+		return EXIT_FAILED;
+	}
 	if (o->token_in_argv)
 		log_warn("token on the command line note=\"the process list showed it at "
 			 "the start; give it as a file: --oauthcreds FILE\"");

@@ -104,7 +104,7 @@ static int check_address(const struct host_check *check, struct wgh_error *error
 }
 
 /* The old daemon leaves its interface, of the kernel's WireGuard, behind when it ends. */
-static int check_interface(const struct host_check *check, struct wgh_error *error)
+int host_check_interface(const struct host_check *check, struct wgh_error *error)
 {
 	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
 	struct ifreq request = {0};
@@ -131,7 +131,7 @@ static int check_interface(const struct host_check *check, struct wgh_error *err
 
 int host_check(const struct host_check *check, struct wgh_error *error)
 {
-	int err = check_interface(check, error);
+	int err = host_check_interface(check, error);
 
 	if (!err)
 		err = check_port(check, error);

@@ -17,5 +17,7 @@ struct host_check {
 
 /* -EADDRINUSE, -EEXIST: error says what is in the way and what to do. */
 MUST_CHECK int host_check(const struct host_check *check, struct wgh_error *error);
+/* The interface alone: what an old daemon leaves behind is in the way of a hub that starts. */
+MUST_CHECK int host_check_interface(const struct host_check *check, struct wgh_error *error);
 
 #endif

@@ -340,6 +340,9 @@ test_what_is_in_the_way_on_this_host_is_said_with_a_remedy() { # rows 37, 38
 	wait %% 2>/dev/null || true
 	ip -n hub link add hub0 type veth peer name cable
 	bad 1 'there is an interface hub0 already' "${with_token[@]}" enable -e hub.example.net
+	wg genkey >$T/daemon.key
+	bad 1 'ip link delete hub0' -f "$FACTORY_NAME" -t "$FACTORY_TOKEN" -k $T/daemon.key -n hub0 \
+		"${api[@]}" --state-dir $T/state --no-hosts daemon
 	ip -n hub link set hub0 name other0
 	ip -n hub addr add 10.42.42.1/24 dev other0
 	bad 1 'the inner address 10.42.42.1 is that of the interface other0' \
@@ -540,6 +543,38 @@ test_a_code_that_gives_only_the_token_to_publish_is_used_and_that_is_said() {
 	must "not said: $(cat $T/err)" grep -q 'no credentials for the daemon' $T/err
 	file_is "$(key_pub)" hub.example.net:5555
 	unit_ends
+}
+
+test_one_url_tells_the_other_and_so_does_fioctls_file() {
+	begin
+	ctl client '{"id": "app", "secret": "secret.of.the.app", "scopes": ["devices:read", "devices:read-update"]}'
+	cat >$T/fioctl.yaml <<END
+clientcredentials:
+  client_id: app
+  client_secret: secret.of.the.app
+  url: $FACTORY_OAUTH_URL
+factory: $FACTORY_NAME
+END
+	chmod 600 $T/fioctl.yaml
+	local before
+	before=$(cat $T/fioctl.yaml)
+	good server show -f "$FACTORY_NAME" -a $T/fioctl.yaml --ca-file "$FACTORY_CA"
+	equal "$(n_token_requests)" 1
+	# These may publish, so nobody has to log in; the file is fioctl's, and only read.
+	good -f "$FACTORY_NAME" -a $T/fioctl.yaml -k $T/key -n hub0 --ca-file "$FACTORY_CA" \
+		"${places[@]}" enable -e hub.example.net
+	file_is "$(key_pub)" hub.example.net:5555
+	equal "$(cat $T/fioctl.yaml)" "$before"
+	unit_ends
+	# The API's URL alone: the token is renewed beside it, not at Foundries.
+	factory_ctl login | factory_get 'json.dumps(j | {"created": 1700000000})' >$T/creds
+	ctl forget
+	good server show -f "$FACTORY_NAME" -a $T/creds "${api[@]}"
+	equal "$(n_token_requests)" 1
+	as_person
+	ctl set '{"device_grant": false}'
+	piped "$(code)" login -f "$FACTORY_NAME" -a $T/creds2 --oauth-url "$FACTORY_OAUTH_URL" --ca-file "$FACTORY_CA"
+	equal $code 0 "$(cat $T/err)"
 }
 
 # ---- the old container, the old unit, two factories ----
