@@ -166,7 +166,7 @@ run_fuzz() {
 scripts_tools() {
 	local tool n_missing=0
 	for tool in ip wg wg-quick wireguard-go ping traceroute iperf3 socat ss sysctl setpriv unshare \
-		timeout sha256sum pgrep curl openssl python3 zbarimg; do
+		timeout sha256sum pgrep script curl openssl python3 zbarimg; do
 		command -v $tool >/dev/null || {
 			failed "$1" "$tool is not installed: make deps"
 			n_missing=$((n_missing + 1))

@@ -206,7 +206,7 @@ static void test_oauth_grant_that_is_not_offered_is_told_from_a_failure(void **s
 static void test_oauth_grant_ends_when_nobody_answers_and_slows_down_when_told(void **state)
 {
 	(void)state;
-	factory_do("set", "{\"device_ttl\": 2}");
+	factory_do("set", "{\"device_ttl\": 4}");
 	factory_do("fault",
 		"{\"do\": \"status\", \"status\": 400, \"json\": {\"error\": \"slow_down\"}, "
 		"\"match\": \"POST /oauth/token/\"}");

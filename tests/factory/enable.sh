@@ -324,6 +324,30 @@ test_the_public_address_is_asked_for_only_if_told_and_only_by_https() { # row 36
 	unit_ends
 }
 
+# on_terminal TEXT WORD...: the text is typed on a terminal.
+on_terminal() {
+	code=0
+	(sleep 0.3; echo "$1"; sleep 1) | timeout 60 ip netns exec hub script -qec "${*:2}" /dev/null >$T/out 2>&1 || code=$?
+}
+
+test_on_a_terminal_it_asks_for_what_is_missing_and_has_it_confirmed() { # row 36
+	begin
+	local words="$wghub -f $FACTORY_NAME -t $FACTORY_TOKEN -k $T/key -n hub0 ${api[*]} ${places[*]}"
+	ctl fault '{"do": "body", "body": "198.51.100.7", "match": "GET /my", "times": -1}'
+	on_terminal n "$words enable -e auto --address-url $FACTORY_URL/my"
+	equal $code 1 "$(cat $T/out)"
+	must "it was not shown: $(cat $T/out)" grep -q '198.51.100.7' $T/out
+	equal "$(n_patches)" 0
+	must "a key was made" [ ! -e $T/key ]
+	on_terminal hub.example.net "$words enable"
+	equal $code 0 "$(cat $T/out)"
+	file_is "$(key_pub)" hub.example.net:5555
+	on_terminal y "$words enable -e auto --address-url $FACTORY_URL/my"
+	equal $code 0 "$(cat $T/out)"
+	file_is "$(key_pub)" 198.51.100.7:5555
+	unit_ends
+}
+
 test_what_is_in_the_way_on_this_host_is_said_with_a_remedy() { # rows 37, 38
 	begin
 	with_token=(-f "$FACTORY_NAME" -t "$FACTORY_TOKEN" -k $T/key -n hub0 "${api[@]}" "${places[@]}")
