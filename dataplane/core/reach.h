@@ -16,10 +16,10 @@ struct worker;
 /* Would a packet of the peer to an address that is not the hub's be news? */
 static inline bool reach_may_learn(struct peer *peer, uint8_t family)
 {
-	const uint32_t stock = family == WGH_IPV4 ? REACH_STOCK4 : REACH_STOCK6;
 	const uint32_t reach = relaxed_get(&peer->reach);
 
-	return (reach & REACH_LEARNS) && (reach & stock);
+	return (reach & REACH_LEARNS) &&
+		(reach & (family == WGH_IPV4 ? REACH_STOCK4 : REACH_STOCK6));
 }
 
 /* There was one. */
