@@ -15,6 +15,8 @@
 #define WARM_UP 2
 #define ROUNDS 41
 #define COUNT_ROUNDS 4
+#define LOOPBACK_ROUNDS 9
+#define LOOPBACK_NS 200000000
 
 static void must(int err, const char *what)
 {
@@ -92,6 +94,31 @@ static void run_nat(uint32_t n_pairs, uint32_t burst, uint32_t len_bytes)
 	wgh_bench_free(bench[1]);
 }
 
+/* The same with sockets and kernel: a running hub on the loopback interface. */
+static void run_nat_loopback(void)
+{
+	double rate[2][LOOPBACK_ROUNDS], cpu_ns[2][LOOPBACK_ROUNDS];
+
+	for (int round = 0; round < LOOPBACK_ROUNDS; round++)
+		for (int i = 0; i < 2; i++) {
+			const struct wgh_bench_options o = {.packet_bytes = 1420, .nat = i};
+			struct wgh_bench_loopback result;
+
+			must(wgh_bench_loopback(&o, LOOPBACK_NS, &result), "nothing arrived");
+			rate[i][round] = result.packets_per_s / 1e3;
+			cpu_ns[i][round] = result.cpu_ns;
+		}
+	for (int i = 0; i < 2; i++) {
+		const struct figure kpps = figure_of(rate[i], LOOPBACK_ROUNDS);
+		const struct figure cpu = figure_of(cpu_ns[i], LOOPBACK_ROUNDS);
+
+		printf("loopback, 2 peers, bursts of 64, 1420 bytes, %-5s  %.0f kpps (%.0f..%.0f), "
+		       "%.0f ns of CPU for each (%.0f..%.0f)\n",
+			i ? "NAT" : "plain", kpps.median, kpps.min, kpps.max, cpu.median, cpu.min,
+			cpu.max);
+	}
+}
+
 static int compare_nat(void)
 {
 	printf("ns for each forwarded packet: median (minimum..maximum) of %d rounds\n", ROUNDS);
@@ -100,6 +127,7 @@ static int compare_nat(void)
 		run_nat(100, burst, 64);
 	}
 	run_nat(10000, 4, 1420);
+	run_nat_loopback();
 	return 0;
 }
 

@@ -52,8 +52,8 @@ struct wgh_bench_loopback {
 };
 
 /* A device without a TUN carries bursts of 64 packets from one peer to another, over 127.0.0.1, both
- * played by the caller's thread. The hub's one worker wants another core. Of options only aead and
- * packet_bytes count. -EINVAL: options, or a kernel without UDP_SEGMENT; -EIO: nothing arrived, or
+ * played by the caller's thread. The hub's one worker wants another core. Of options only aead,
+ * packet_bytes and nat count. -EINVAL: options, or a kernel without UDP_SEGMENT; -EIO: nothing arrived, or
  * not what was sent; else errors of sockets and of wgh_device_new(). */
 int wgh_bench_loopback(const struct wgh_bench_options *options, uint64_t duration_ns,
 	struct wgh_bench_loopback *result);

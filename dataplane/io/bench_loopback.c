@@ -37,6 +37,8 @@ enum {
 	MESSAGE_MAX_BYTES = PACKET_MAX_BYTES + WIRE_DATA_MIN_BYTES,
 };
 
+static const struct wgh_addr HUB = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4};
+
 /* What is on the way so long after the last arrival is lost. */
 #define SILENCE_NS (100 * NS_PER_MS)
 
@@ -51,6 +53,7 @@ struct play {
 	uint64_t counter, least_counter; /* to send, and the lowest that may arrive */
 	int from_fd, to_fd;
 	uint32_t padded_bytes;
+	bool nat;
 	uint64_t n_sent, n_received, flying, n_buffers;
 	uint8_t inner[PACKET_MAX_BYTES + 16];
 	struct aead_job jobs[BURST_PACKETS];
@@ -96,7 +99,7 @@ static int socket_new(struct sockaddr_in *own)
 
 static int hub_start(struct play *p, const char *aead)
 {
-	struct wgh_prefix own = {.addr = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4}, .bits = 8};
+	struct wgh_prefix own = {.addr = HUB, .bits = 8};
 	struct wgh_device_options options = {.size = sizeof options,
 		.ifname = "bench",
 		.tun_fd = -1,
@@ -142,6 +145,11 @@ static int peers_add(struct play *p, const struct sockaddr_in at[2])
 		memcpy(peers[i].endpoint.addr, &at[i].sin_addr, 4);
 		peers[i].allowed_ips = &ips[i];
 		peers[i].n_allowed_ips = 1;
+		if (!p->nat)
+			continue;
+		peers[i].flags |= WGH_PEER_HAS_GROUP | WGH_PEER_HAS_NAT;
+		peers[i].group = i ? WGH_GROUP_DEVICE : WGH_GROUP_CLIENT;
+		peers[i].nat = i ? WGH_NAT_ALWAYS : WGH_NAT_NEVER;
 	}
 	err = wgh_device_apply(p->device, &change, NULL);
 	secret_wipe(change.private_key, sizeof change.private_key);
@@ -264,20 +272,21 @@ static uint32_t segment_bytes(struct msghdr *h, uint32_t len)
 	return len;
 }
 
-/* The packet as it was sent, but for what a router changes. */
+/* The packet as it was sent, but for what a router and NAT change: it keeps the port. */
 static bool message_ok(struct play *p, uint8_t *message)
 {
+	enum { TTL_AT = 8, SOURCE_AT = 12, SOURCE_END = 16 };
+	const uint8_t *source = p->nat ? HUB.bytes : p->inner + SOURCE_AT;
 	struct aead_job job = {.data = message + HEAD_BYTES,
 		.key = &p->keys.to.receive,
 		.counter = le64_get(message + 8),
 		.len_bytes = p->padded_bytes};
-	enum { TTL_AT = 8, CHECKSUM_END = 12 };
 
 	aead_open(p->aead, &job, 1);
 	return job.ok && !memcmp(job.data, p->inner, TTL_AT) &&
 		job.data[TTL_AT] == p->inner[TTL_AT] - 1 &&
-		!memcmp(job.data + CHECKSUM_END, p->inner + CHECKSUM_END,
-			p->padded_bytes - CHECKSUM_END);
+		!memcmp(job.data + SOURCE_AT, source, SOURCE_END - SOURCE_AT) &&
+		!memcmp(job.data + SOURCE_END, p->inner + SOURCE_END, p->padded_bytes - SOURCE_END);
 }
 
 /* len bytes came as messages of one length each; only the first one's head is there unless whole.
@@ -381,6 +390,7 @@ static int play(struct play *p, const struct wgh_bench_options *o, uint64_t dura
 	uint64_t cpu_ns, elapsed_ns;
 	int err = aead_new(&p->aead, NULL);
 
+	p->nat = o->nat;
 	if (!err)
 		err = hub_start(p, o->aead);
 	if (!err)
@@ -389,6 +399,8 @@ static int play(struct play *p, const struct wgh_bench_options *o, uint64_t dura
 		return err;
 	p->padded_bytes = bench_padded(o->packet_bytes);
 	bench_packet_write(p->inner, o->packet_bytes, &src, &dst);
+	p->inner[20] = 61000 >> 8; /* a port that NAT keeps */
+	p->inner[21] = 61000 & 0xff;
 	cpu_ns = others_cpu_ns();
 	err = play_run(p, duration_ns, &elapsed_ns);
 	cpu_ns = others_cpu_ns() - cpu_ns;

@@ -25,6 +25,18 @@ static void test_path_forwards_every_packet_of_each_shape(void **state)
 			.n_active = 2,
 			.burst_packets = 8,
 			.packet_bytes = 65},
+		{.n_peers = 20,
+			.n_active = 20,
+			.burst_packets = 4,
+			.packet_bytes = 64,
+			.both_ways = true},
+		/* Answers go to the hub: only translation brings them to those who asked. */
+		{.n_peers = 20,
+			.n_active = 20,
+			.burst_packets = 1,
+			.packet_bytes = 1420,
+			.both_ways = true,
+			.nat = true},
 	};
 
 	(void)state;
@@ -84,8 +96,8 @@ static void test_path_refuses_shapes_it_cannot_have(void **state)
 
 static void test_loopback_carries_packets_through_sockets(void **state)
 {
-	static const struct wgh_bench_options shapes[] = {
-		{.packet_bytes = 64}, {.aead = "sodium", .packet_bytes = 1419}};
+	static const struct wgh_bench_options shapes[] = {{.packet_bytes = 64},
+		{.aead = "sodium", .packet_bytes = 1419}, {.packet_bytes = 512, .nat = true}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
