@@ -3,6 +3,7 @@
 #include "control/cli/unit.h"
 
 #include "control/file.h"
+#include "control/uapi_socket.h"
 #include "control/unit_file.h"
 
 #include <errno.h>
@@ -21,8 +22,8 @@ struct install {
 	const struct factory_options *o;
 	char name[UNIT_NAME_CHARS], path[4096];
 	char program[4096], key[4096], creds[4096], token[4200];
-	char hosts_dir[4096], creds_dir[4096], socket_dir[4096];
-	const char *words[WORDS_MAX], *writable[5];
+	char hosts_dir[4096], creds_dir[4096], clients_dir[4096];
+	const char *words[WORDS_MAX], *writable[6];
 	unsigned n_words;
 	char *given[FACTORY_GIVEN_MAX];
 	bool changed; /* unit or token differ from what was there */
@@ -55,6 +56,7 @@ static bool find_paths(struct install *in)
 {
 	const struct factory_options *o = in->o;
 	const char *creds = o->factory.poll.http.creds_path;
+	const char *sockets = uapi_socket_default_dir();
 	unsigned n = 0;
 
 	unit_name(in->name, o->name);
@@ -68,8 +70,11 @@ static bool find_paths(struct install *in)
 			return false;
 		in->writable[n++] = in->creds_dir;
 	}
-	/* The folder: a file bound into the service's view would be the old one after another
-	 * program has replaced it. */
+	/* Folders: a file bound into the service's view would be the old one after another program
+	 * has replaced it. */
+	if (!folder_of(in->clients_dir, o->factory.clients_path))
+		return false;
+	in->writable[n++] = in->clients_dir;
 	if (o->factory.hosts_path) {
 		if (!folder_of(in->hosts_dir, o->factory.hosts_path))
 			return false;
@@ -77,6 +82,8 @@ static bool find_paths(struct install *in)
 	}
 	if (o->state_dir)
 		in->writable[n++] = o->state_folder;
+	if (!sockets || strcmp(o->hub.daemon.socket_dir, sockets))
+		in->writable[n++] = o->hub.daemon.socket_dir;
 	in->writable[n] = NULL;
 	return true;
 }

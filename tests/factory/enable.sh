@@ -142,16 +142,17 @@ test_relative_paths_and_all_options_reach_the_service() { # row 26
 	begin
 	mkdir $T/here
 	cd $T/here
+	mkdir sockets
 	good -f "$FACTORY_NAME" -t "$FACTORY_TOKEN" -k key -n hub0 --no-sysctl "${api[@]}" \
 		--ca-file ../f/ca.pem --state-dir state --clients-file clients --hosts-file hosts \
-		--unit-dir $T/units --workers 1 --no-offload --no-offload=tun-uso enable -i 5 -e hub.example.net
+		--socket-dir $T/here/sockets --unit-dir $T/units --workers 1 --no-offload --no-offload=tun-uso enable -i 5 -e hub.example.net
 	cd - >/dev/null
 	equal "$(sed -n 's/^ExecStart=[^ ]* //p' <<<"$(unit)")" "--factory $FACTORY_NAME\
  --privatekey $T/here/key --intf-name hub0 --no-sysctl --api-url=$FACTORY_URL --ca-file=$FACTORY_CA\
  --ca-file=$T/here/../f/ca.pem --state-dir=$T/here/state --clients-file=$T/here/clients\
- --hosts-file=$T/here/hosts --workers=1 --no-offload --no-offload=tun-uso --interval=5 daemon"
-	wait_for 20 hub_listens 5555 || fail "the hub does not run: $(cat $T/unit.log)"
-	must "the state is not there" [ -e "$T/here/state/$FACTORY_NAME.json" ]
+ --hosts-file=$T/here/hosts --socket-dir=$T/here/sockets --workers=1 --no-offload --no-offload=tun-uso --interval=5 daemon"
+	equal "$(sed -n 's/^ReadWritePaths=//p' <<<"$(unit)")" "-$T/here -$T/here -$T/here/state -$T/here/sockets"
+	wait_for 20 [ -e "$T/here/state/$FACTORY_NAME.json" ] || fail "no state: $(cat $T/unit.log)"
 	unit_ends
 }
 
