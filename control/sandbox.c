@@ -244,11 +244,12 @@ int sandbox_begin(const struct sandbox_options *options, struct wgh_error *error
 
 	memset(&sandbox, 0, sizeof sandbox);
 	sandbox.options = *options;
-	if (options->off || HAVE_SANITIZER) {
-		log_info("sandbox off why=\"%s\"",
-			options->off ? "--no-sandbox" : "a sanitizer's build");
+	if (options->off)
+		log_info("sandbox off why=\"--no-sandbox\"");
+	if (HAVE_SANITIZER)
+		log_debug("sandbox off why=\"a sanitizer's build\"");
+	if (options->off || HAVE_SANITIZER)
 		return 0;
-	}
 	err = choose_user(error);
 	if (err)
 		return err;
