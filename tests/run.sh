@@ -248,7 +248,7 @@ run_interop() {
 }
 
 run_factory() {
-	local name names=(e2e chaos clients enable secrets) # the longest first
+	local name names=(e2e chaos clients enable login migrate secrets) # the longest first
 	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
 	scripts_tools factory && interop_is_built "$1" || return
 	run_scripts factory "$1" "${names[@]}"
