@@ -122,7 +122,10 @@ static int local_addresses(const struct factory_hub *hub, struct wgh_addr **addr
 
 static int set_rules(struct factory_hub *hub)
 {
-	struct wanted_rules rules = {.own_key = hub->own_key, .has_own_key = true};
+	struct wanted_rules rules = {.own_key = hub->own_key,
+		.has_own_key = true,
+		.ranges = hub->ranges,
+		.n_ranges = hub->n_ranges};
 	struct wgh_addr *local;
 	int err = local_addresses(hub, &local, &rules.n_local);
 
@@ -488,6 +491,8 @@ int factory_hub_new(struct factory_hub **out, uv_loop_t *loop, struct wgh_device
 	hub->device = device;
 	hub->names = names;
 	hub->policy = policy;
+	hub->ranges = o->ranges;
+	hub->n_ranges = o->n_ranges;
 	hub->http = o->poll.http;
 	hub->interval_ms = o->poll.interval_ms ? o->poll.interval_ms : POLL_INTERVAL_MS;
 	uv_timer_init(loop, &hub->save_timer);

@@ -29,6 +29,8 @@ struct factory_hub {
 	struct policy_run *policy;
 	char *factory, *state_path, *clients_path;
 	struct factory_http_options http; /* its texts are borrowed until the end */
+	const struct wgh_prefix *ranges;
+	size_t n_ranges;
 	uint64_t interval_ms;
 	struct troubles troubles;
 	struct wanted *wanted;

@@ -22,6 +22,7 @@ enum {
 	OPT_CLIENTS_FILE,
 	OPT_HOSTS_FILE,
 	OPT_NO_HOSTS,
+	OPT_RANGE,
 	OPT_NO_SYSCTL,
 	OPT_DEVICE_TO_DEVICE,
 	OPT_DEVICE_TO_HOST,
@@ -63,6 +64,7 @@ static const struct row rows[] = {
 	{{"clients-file", required_argument, NULL, OPT_CLIENTS_FILE}, FOR_HUB | IS_PATH},
 	{{"hosts-file", required_argument, NULL, OPT_HOSTS_FILE}, FOR_HUB | IS_PATH},
 	{{"no-hosts", no_argument, NULL, OPT_NO_HOSTS}, FOR_HUB},
+	{{"range", required_argument, NULL, OPT_RANGE}, FOR_HUB},
 	{{"no-tun", no_argument, NULL, HUB_OPT_NO_TUN}, FOR_HUB},
 	{{"mtu", required_argument, NULL, HUB_OPT_MTU}, FOR_HUB},
 	{{"workers", required_argument, NULL, HUB_OPT_WORKERS}, FOR_HUB},
@@ -113,6 +115,23 @@ static const char *take_interval(struct factory_options *o, const char *text)
 	if (!text_number(&seconds, text, strlen(text), INTERVAL_MAX_S) || seconds == 0)
 		return "a number of seconds from 1 to 86400";
 	o->factory.poll.interval_ms = seconds * 1000;
+	return NULL;
+}
+
+static const char *take_range(struct factory_options *o, const char *text)
+{
+	struct wgh_prefix *range = &o->ranges[o->factory.n_ranges];
+	const char *why;
+
+	if (o->factory.n_ranges == FACTORY_RANGES_MAX)
+		return "at most 16 ranges";
+	why = text_prefix(range, text, strlen(text));
+	if (why)
+		return why;
+	if (range->addr.family != WGH_IPV4)
+		return "a range is IPv4, as 10.42.0.0/16";
+	text_prefix_mask(range);
+	o->factory.n_ranges++;
 	return NULL;
 }
 
@@ -217,6 +236,8 @@ static const char *take_option(struct factory_options *o, int option, char *valu
 	case OPT_HOSTS_FILE:
 		o->factory.hosts_path = value;
 		return NULL;
+	case OPT_RANGE:
+		return take_range(o, value);
 	case OPT_NO_HOSTS:
 		o->no_hosts = true;
 		return NULL;
@@ -376,6 +397,7 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 
 	*o = (struct factory_options){.command = command, .who = who};
 	hub_options_init(&o->hub);
+	o->factory.ranges = o->ranges;
 	o->factory.poll.http.headers = (const char *const *)o->headers;
 	code = read_words(o, argc, argv);
 	if (!code && who == FOR_ENABLE_RUN)

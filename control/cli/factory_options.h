@@ -12,6 +12,7 @@
 #include "control/text.h"
 
 #define FACTORY_HEADERS_MAX 16
+#define FACTORY_RANGES_MAX 16
 #define FACTORY_GIVEN_MAX 64
 
 /* Which commands take an option. */
@@ -42,6 +43,7 @@ struct factory_options {
 	char *token; /* -t or the environment; ours, wiped */
 	char *headers[FACTORY_HEADERS_MAX + 1]; /* ours, wiped */
 	unsigned n_headers;
+	struct wgh_prefix ranges[FACTORY_RANGES_MAX];
 	bool no_hosts, token_in_argv;
 	char ifname[TEXT_IFNAME_CHARS];
 	char creds_path[4096], state_path[4096], state_folder[4096], key_path_made[4096];

@@ -165,13 +165,14 @@ class Store:
         self.devices = {d.name: d for d in self.devices.values()}
 
     def devices_generate(self, count, prefix, first_ip, enabled=True):
-        """Devices without a machine behind them, with consecutive addresses."""
-        ip = ipaddress.IPv4Address(first_ip)
+        """Devices without a machine behind them, with consecutive addresses; none ends in 0."""
+        ip = ipaddress.IPv4Address(first_ip) - 1
         names = []
         for i in range(count):
+            ip += 1 if (int(ip) + 1) % 256 else 2
             device = self.device_add("%s%05d" % (prefix, i))
             off = "" if enabled else "\nenabled=0"
-            device.vpn_write("address=%s\npubkey=%s%s" % (ip + i, key_new(), off))
+            device.vpn_write("address=%s\npubkey=%s%s" % (ip, key_new(), off))
             names.append(device.name)
         return names
 
