@@ -63,6 +63,52 @@ static int add_own_addresses(
 	return err ? device_fail(error, err, "%s: cannot take an address", device->name) : 0;
 }
 
+/* ---- routes ---- */
+
+static int compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct wgh_prefix)); /* bytes only, no padding */
+}
+
+void device_forget_routes(struct wgh_device *device)
+{
+	free(device->routes);
+	device->routes = NULL;
+	device->n_routes = 0;
+}
+
+/* Only those that were not in place before: the kernel looks through all routes to tell whose one
+ * is that it has already, and a hub has tens of thousands. */
+static int add_routes(
+	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
+{
+	struct wgh_prefix *all = malloc((device->n_routes + link->n_routes + 1) * sizeof *all);
+	size_t n = device->n_routes;
+	int err = 0;
+
+	if (!all)
+		return device_fail(error, -ENOMEM, "not enough memory");
+	if (n)
+		memcpy(all, device->routes, n * sizeof *all);
+	for (size_t i = 0; i < link->n_routes && !err; i++) {
+		const struct wgh_prefix *route = &link->routes[i];
+
+		if (device->n_routes &&
+			bsearch(route, device->routes, device->n_routes, sizeof *route, compare))
+			continue;
+		err = netlink_add_route(device->netlink, device->ifindex, route);
+		if (err)
+			fail_prefix(error, err, device->name, "route", route);
+		else
+			all[n++] = *route;
+	}
+	qsort(all, n, sizeof *all, compare);
+	free(device->routes);
+	device->routes = all;
+	device->n_routes = n;
+	return err;
+}
+
 int device_configure_link(
 	struct wgh_device *device, const struct wgh_link *link, struct wgh_error *error)
 {
@@ -102,10 +148,5 @@ int device_configure_link(
 			"listen port %u: cannot be opened: another program uses it?",
 			device->wanted_port);
 	/* The kernel takes routes only for an interface that is up. */
-	for (size_t i = 0; i < link->n_routes; i++) {
-		err = netlink_add_route(nl, device->ifindex, &link->routes[i]);
-		if (err)
-			return fail_prefix(error, err, device->name, "route", &link->routes[i]);
-	}
-	return 0;
+	return add_routes(device, link, error);
 }

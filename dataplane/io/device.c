@@ -230,6 +230,8 @@ void device_set_up(struct wgh_device *device, bool up)
 void device_link_is(struct wgh_device *device, bool up)
 {
 	device->link_up = up;
+	if (!up)
+		device_forget_routes(device);
 	device_set_up(device, up && !device->stopped);
 }
 

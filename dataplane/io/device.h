@@ -46,8 +46,8 @@ struct carrier {
 	struct udp_tx *udp_tx;
 	struct tun_rx *tun_rx;
 	struct tun_tx *tun_tx;
-	/* A call from main, which waits for done. Atomic: the thread may be woken for another reason
-	 * and find it early. */
+	/* A call from main, which waits for done. Atomic: the thread may be woken for another
+	 * reason and find it early. */
 	void (*_Atomic call)(struct carrier *carrier, void *arg);
 	void *call_arg;
 	uv_sem_t done;
@@ -89,6 +89,10 @@ struct wgh_device {
 	bool moved; /* the TUN is in another network namespace */
 	struct wgh_prefix *addresses; /* of the interface, as netlink told */
 	size_t n_addresses;
+	/* Routes that configure_link() has seen in place, sorted; the kernel takes them away when
+	 * the link goes down. */
+	struct wgh_prefix *routes;
+	size_t n_routes;
 
 	/* The caller's sockets: each time the device goes up on their port, it uses duplicates. */
 	int *handed_fds;
@@ -166,6 +170,8 @@ MUST_CHECK int device_snapshot(struct wgh_device *device, struct wgh_snapshot **
 /* device.c: main's reaction to the link. */
 void device_link_is(struct wgh_device *device, bool up);
 void device_set_up(struct wgh_device *device, bool up);
+/* They are gone, or may be. */
+void device_forget_routes(struct wgh_device *device);
 void device_tun_gone(struct wgh_device *device);
 
 #endif

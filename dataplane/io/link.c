@@ -121,6 +121,7 @@ static void on_overrun(void *arg)
 	struct wgh_device *device = arg;
 
 	device->n_addresses = 0;
+	device_forget_routes(device);
 	IGNORE_RESULT(netlink_dump(device->netlink)); /* what it does not repeat is gone */
 	set_addresses(device);
 }
@@ -181,5 +182,6 @@ void link_stop(struct wgh_device *device)
 		uv_close((uv_handle_t *)device->watch_moved, free_handle);
 	}
 	netlink_free(device->netlink);
+	device_forget_routes(device);
 	free(device->addresses);
 }

@@ -470,6 +470,57 @@ static void test_device_counts_refused_tun_writes(void **state)
 	netns_leave(before);
 }
 
+/* ---- routes ---- */
+
+static unsigned count_routes(const char *ifname)
+{
+	FILE *file = fopen("/proc/thread-self/net/route", "r");
+	unsigned n = 0, mask;
+	char line[300], name[20];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file)) {
+		if (sscanf(line, "%19s %*x %*x %*x %*d %*d %*d %x", name, &mask) == 2)
+			n += !strcmp(name, ifname) && mask == 0xffffffff;
+	}
+	fclose(file);
+	return n;
+}
+
+static void configure_routes(struct fixture *f, size_t n)
+{
+	struct wgh_prefix routes[300];
+	struct wgh_link link = {.up = true, .routes = routes, .n_routes = n};
+	struct wgh_error error = {""};
+
+	for (size_t i = 0; i < n; i++)
+		routes[i] = (struct wgh_prefix){
+			{{10, 77, (uint8_t)(9 - i / 100), (uint8_t)(i * 7)}, WGH_IPV4}, 32};
+	if (wgh_device_configure_link(f->device, &link, &error))
+		fail_msg("%s", error.text);
+}
+
+/* What was added once is not asked for again, but the kernel forgets it with the link. */
+static void test_device_routes_are_added_once_and_again_after_the_link_was_down(void **state)
+{
+	int before = netns_enter();
+	struct fixture f;
+
+	(void)state;
+	start_with(&f, 1, 0, "wgtest0");
+	configure_routes(&f, 200);
+	assert_int_equal(count_routes("wgtest0"), 200);
+	configure_routes(&f, 201);
+	assert_int_equal(count_routes("wgtest0"), 201);
+	assert_int_equal(netns_link_set("wgtest0", false, 1420), 0);
+	assert_int_equal(count_routes("wgtest0"), 0);
+	assert_int_equal(netns_link_set("wgtest0", true, 1420), 0);
+	configure_routes(&f, 201);
+	assert_int_equal(count_routes("wgtest0"), 201);
+	stop(&f);
+	netns_leave(before);
+}
+
 /* ---- sockets handed in ---- */
 
 /* n sockets of one family on one port (0: any, which is the answer), all addresses. */
@@ -538,7 +589,11 @@ static void test_device_leaves_sockets_handed_in_for_another_port(void **state)
 static void refuse_handed(const int *fds, size_t n, const char *why)
 {
 	struct wgh_device_options options = {.size = sizeof options,
-		.ifname = "test", .tun_fd = -1, .no_tun = true, .udp_fds = fds, .n_udp_fds = n};
+		.ifname = "test",
+		.tun_fd = -1,
+		.no_tun = true,
+		.udp_fds = fds,
+		.n_udp_fds = n};
 	struct wgh_device *device;
 	struct wgh_error error;
 	uv_loop_t loop;
@@ -627,6 +682,8 @@ int main(void)
 		cmocka_unit_test(test_device_counts_truncated_datagrams),
 		cmocka_unit_test(test_device_counts_refused_sends),
 		cmocka_unit_test(test_device_counts_refused_tun_writes),
+		cmocka_unit_test(
+			test_device_routes_are_added_once_and_again_after_the_link_was_down),
 		cmocka_unit_test(test_device_serves_on_sockets_handed_in),
 		cmocka_unit_test(test_device_leaves_sockets_handed_in_for_another_port),
 		cmocka_unit_test(test_device_refuses_sockets_it_cannot_serve),
