@@ -294,6 +294,11 @@ int factory_http_patch(struct factory_http *http, const char *path, const char *
 	return begin(http, path, done, arg);
 }
 
+void factory_http_hurry(struct factory_http *http)
+{
+	factory_login_hurry(http->login);
+}
+
 struct https *factory_http_client(struct factory_http *http)
 {
 	return http->https;

@@ -64,6 +64,8 @@ void factory_http_creds(struct factory_http *http, struct factory_creds_view *vi
  * knows whether it took effect: read again. */
 MUST_CHECK int factory_http_patch(struct factory_http *http, const char *path, const char *body,
 	size_t n, factory_answer_fn *done, void *arg);
+/* The next request may renew the token, however shortly ago that has failed. */
+void factory_http_hurry(struct factory_http *http);
 /* The https client, for a test's timeouts. */
 struct https *factory_http_client(struct factory_http *http);
 

@@ -462,6 +462,11 @@ void factory_login_renew(struct factory_login *login, factory_login_fn *done, vo
 	renew(login, true, done, arg);
 }
 
+void factory_login_hurry(struct factory_login *login)
+{
+	login->again_s = login->forced_again_s = 0;
+}
+
 void factory_login_worked(struct factory_login *login)
 {
 	login->forced_again_s = 0;

@@ -33,6 +33,8 @@ void factory_login_ready(struct factory_login *login, factory_login_fn *done, vo
 /* After a 401. May it be renewed at all, and has that not been in vain just now? */
 MUST_CHECK bool factory_login_may_renew(const struct factory_login *login);
 void factory_login_renew(struct factory_login *login, factory_login_fn *done, void *arg);
+/* Somebody wants it now: what has failed may be tried again at once. */
+void factory_login_hurry(struct factory_login *login);
 /* The token has opened the door. */
 void factory_login_worked(struct factory_login *login);
 bool factory_login_is_needed(const struct factory_login *login);

@@ -212,6 +212,7 @@ static void on_timer(uv_timer_t *timer)
 
 void factory_poll_now(struct factory_poll *poll)
 {
+	factory_http_hurry(poll->http);
 	if (poll->running)
 		poll->again = true;
 	else

@@ -405,6 +405,22 @@ static void test_old_token_serves_while_the_oauth_server_is_down(void **state)
 	assert_int_equal(factory_count(POST_TOKEN), 1);
 }
 
+static void test_who_asks_for_it_gets_a_renewal_at_once(void **state)
+{
+	(void)state;
+	json_decref(write_python_creds(100000));
+	factory_do("revoke", "{\"access\": \"all\"}");
+	factory_do("fault", "{\"do\": \"status\", \"match\": \"%s\"}", POST_TOKEN);
+	begin_file();
+	get(IPS);
+	get(IPS);
+	assert_int_equal(got.outcome, FACTORY_REFUSED);
+	assert_int_equal(factory_count(POST_TOKEN), 1);
+	factory_http_hurry(http);
+	get_ok();
+	assert_int_equal(factory_count(POST_TOKEN), 2);
+}
+
 static void test_token_renewed_by_another_process_is_taken(void **state)
 {
 	struct wgh_error error;
@@ -937,6 +953,7 @@ int main(void)
 		T(test_clock_that_is_set_back_does_not_end_renewals),
 		T(test_refused_renewal_needs_a_login_and_a_new_file_is_one),
 		T(test_old_token_serves_while_the_oauth_server_is_down),
+		T(test_who_asks_for_it_gets_a_renewal_at_once),
 		T(test_token_renewed_by_another_process_is_taken),
 		T(test_new_token_that_cannot_be_written_stays_in_use_and_is_written_later),
 		T(test_file_that_is_touched_does_not_bring_the_old_token_back),
