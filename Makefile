@@ -209,7 +209,7 @@ fuzz:
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/run.sh fuzz
 
 .PHONY: bench
-# About 7 minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
+# About 9 minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in
 # bench/out/ too.
 bench:
 	@tests/deps.sh demo

@@ -4,15 +4,15 @@
 # A table for each topic, then all targets (targets.txt) with what was measured, in bench/out/ also
 # as JSON, as text (bench.txt: everything printed here) and as a picture (bench.svg). A benchmark
 # that fails is named, its targets count as not measured, and the others go on.
-# HUBS as in lib/common.sh; "wghub backports" without being told, so that it takes about 7 minutes.
+# HUBS as in lib/common.sh; "wghub backports" without being told, so that it takes about 9 minutes.
 #   bench/run-all.sh [STEPS...]      some steps only: aead core hub backends scale tun ping
-#                                    handshakes memory; the summary is then of old figures too
+#                                    handshakes memory factory; the summary is then of old figures too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=bench/out
 export HUBS=${HUBS:-wghub backports}
-all="aead core hub backends scale tun ping handshakes memory"
+all="aead core hub backends scale tun ping handshakes memory factory"
 steps=${*:-$all}
 
 # files STEP: what it writes to bench/out/.
@@ -35,7 +35,7 @@ run() {
 		bench/run-scale.sh configured --sizes 64,1420
 		bench/run-scale.sh cores --sizes 512,1420 --rounds 9
 		;;
-	tun | ping | handshakes | memory) "bench/run-$1.sh" ;;
+	tun | ping | handshakes | memory | factory) "bench/run-$1.sh" ;;
 	*) echo "run-all.sh: unknown step $1: $all" >&2 && return 1 ;;
 	esac
 }
