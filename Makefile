@@ -69,7 +69,7 @@ BENCH_BINS := $(patsubst %.c,$(B)/%,$(BENCH))
 
 .DELETE_ON_ERROR:
 .PHONY: all units benches
-all: $(B)/wghub $(B)/libwghub.a $(B)/libwghub.so $(B)/wghub.pc
+all: $(B)/wghub $(B)/libwghub.a $(B)/libwghub.so
 ifeq ($(VARIANT),release)
 	@ln -sf $(B)/wghub wghub
 endif
@@ -92,11 +92,6 @@ $(B)/libwghub.so: $(LIB_OBJS) dataplane/libwghub.map
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -shared -Wl,-soname,libwghub.so.$(SOVERSION) \
 		-Wl,--version-script=dataplane/libwghub.map -o $@ $(LIB_OBJS) $(LDLIBS)
-
-$(B)/wghub.pc: dataplane/wghub.pc.in Makefile
-	@mkdir -p $(@D)
-	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
-		-e 's|@REQUIRES@|$(PKGS)|; s|@LIBS@|$(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread|' $< >$@
 
 # For the tests and benchmarks, which look inside.
 $(B)/internal.a: $(LIB_OBJS)
@@ -182,7 +177,7 @@ check:
 	@$(BUILD) VARIANT=fuzz fuzzers
 	@$(BUILD) VARIANT=asan all units
 	@$(BUILD) VARIANT=tsan all units
-	@tests/run.sh layers units count fuzz units:asan units:tsan interop factory
+	@tests/run.sh layers units count library fuzz units:asan units:tsan interop factory
 
 compilers:
 	@$(BUILD) WERROR=1 VARIANT=release all units benches
@@ -230,7 +225,11 @@ install: all
 	install -D -m 644 $(B)/libwghub.a $(DESTDIR)$(LIBDIR)/libwghub.a
 	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(LIBDIR)/libwghub.so.$(SOVERSION)
 	ln -sf libwghub.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libwghub.so
-	install -D -m 644 $(B)/wghub.pc $(DESTDIR)$(LIBDIR)/pkgconfig/wghub.pc
+	@mkdir -p $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@REQUIRES@|$(PKGS)|' \
+		-e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+		-e 's|@LIBS@|$(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread|' dataplane/wghub.pc.in \
+		>$(DESTDIR)$(LIBDIR)/pkgconfig/wghub.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include dataplane/include/wghub.h \
 		dataplane/include/wghub_device.h dataplane/include/wghub_policy.h dataplane/include/wghub_bench.h
 

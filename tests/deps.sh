@@ -11,7 +11,7 @@ build="make gcc libc6-dev pkg-config libsodium-dev libuv1-dev libmnl-dev liburcu
 # Intel's multi-buffer library is there on x86 only; without it the hub is built without it.
 [ "$(uname -m)" != x86_64 ] || build="$build libipsec-mb-dev"
 demo="bash util-linux procps iproute2 iputils-ping traceroute iperf3 wireguard-go wireguard-tools"
-check="clang libclang-rt-dev libcmocka-dev binutils tcpdump socat python3 openssl curl valgrind zbar-tools"
+check="clang g++ libclang-rt-dev libcmocka-dev binutils tcpdump socat python3 openssl curl valgrind zbar-tools"
 
 case ${1-} in
 build) wanted=$build ;;

@@ -2,12 +2,13 @@
 # run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
 # line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
 #
-#   tests/run.sh [--variant V] [SUITE...]           default: layers units count fuzz interop factory
+#   tests/run.sh [--variant V] [SUITE...]           default: layers units count library fuzz interop factory
 #
 #   layers    tests/layers.sh
 #   units     the cmocka programs build/V/tests/*/test_*
 #   count     bench/count.sh: instructions for each packet, of build/V/bench/core; needs valgrind
 #   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
+#   library   tests/library: the installed library, its promises, and the examples
 #   interop   the scripts of tests/interop against build/V/wghub; needs root
 #   factory   tests/factory: the test Factory itself, and build/V/wghub following it; needs root
 #
@@ -247,6 +248,12 @@ run_interop() {
 	for name in rekey "${names[@]}"; do script_end interop "$1" "$name"; done
 }
 
+run_library() {
+	local name names=(test_library test_examples)
+	run_scripts library "$1" "${names[@]}"
+	for name in "${names[@]}"; do script_end library "$1" "$name"; done
+}
+
 run_factory() {
 	local name names=(e2e chaos clients enable login migrate secrets) # the longest first
 	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
@@ -263,17 +270,17 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | units | count | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
+	layers | units | count | library | fuzz | interop | factory | library:* | layers:* | units:* | interop:* | factory:*)
 		suites+=("$1")
 		;;
 	*)
-		echo "usage: tests/run.sh [--variant V] [layers|units|count|fuzz|interop|factory[:VARIANT]]..." >&2
+		echo "usage: tests/run.sh [--variant V] [layers|units|count|library|fuzz|interop|factory[:VARIANT]]..." >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(layers units count fuzz interop factory)
+[ ${#suites[@]} -gt 0 ] || suites=(layers units count library fuzz interop factory)
 
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 

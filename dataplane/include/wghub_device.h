@@ -109,6 +109,7 @@ struct wgh_link {
 	bool up;            /* also wait until the device is up, with its listen port open */
 	const struct wgh_prefix *routes;
 	size_t n_routes;
+	uint64_t reserved[4];
 };
 
 /* What is there already is no error; nothing is taken away. Without a TUN the addresses become the

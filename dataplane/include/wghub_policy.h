@@ -59,6 +59,7 @@ struct wgh_rule {
 	uint8_t proto; /* 0: any; 1: ICMP of either family; 6; 17; or another one */
 	uint8_t verdict; /* enum wgh_verdict */
 	uint16_t port_first, port_last; /* of the destination; 0 and 65535: any */
+	uint64_t reserved[2];
 };
 
 /* proto/port of the hub's own addresses leads to to_port of a peer: how a device that can send to
@@ -69,6 +70,7 @@ struct wgh_forward {
 	struct wgh_public_key to;
 	uint8_t proto; /* 6 or 17 */
 	uint16_t port, to_port;
+	uint64_t reserved[2];
 };
 
 struct wgh_policy {
@@ -87,6 +89,7 @@ struct wgh_policy {
 	uint32_t flows_per_peer_max; /* of these, started by one peer */
 	bool log_flows; /* begin and end of each flow are events */
 	bool clamp_mss; /* TCP connections are told the hub's MTU when they begin */
+	uint64_t reserved[8];
 };
 
 /* The table and bounds of a hub that was told nothing: client->device, client->host, host->all,
@@ -98,6 +101,7 @@ struct wgh_policy_question {
 	uint8_t from_group, to_group;
 	uint8_t proto; /* 0: none in particular, which rules about protocols do not match */
 	uint16_t port; /* of the destination; 0 where there is none */
+	uint64_t reserved[2];
 };
 
 /* May from start to talk to to? *why (if not NULL) gets the rule that says so, or NULL: the table.
