@@ -42,9 +42,18 @@ void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat)
 
 void talk_begin(bool has_tun, enum wgh_nat nat)
 {
+	talk_begin_with(has_tun, nat, FLOWS_MAX);
+}
+
+void talk_begin_with(bool has_tun, enum wgh_nat nat, uint32_t flows_max)
+{
 	fixture_init(&f, &(struct fixture_options){.has_tun = has_tun});
 	family = WGH_IPV4;
 	wgh_policy_defaults(&policy);
+	policy.flows_max = flows_max;
+	if (policy.flows_per_peer_max > flows_max)
+		policy.flows_per_peer_max = flows_max;
+	talk_policy();
 	for (unsigned n = 1; n < TALKERS; n++) {
 		const bool device = n == DEVICE || n == DEVICE2;
 

@@ -28,6 +28,8 @@ extern struct wgh_policy policy; /* the one in force; change it, then talk_polic
 
 /* Clients and devices in their groups, all connected; the devices' nat as given. */
 void talk_begin(bool has_tun, enum wgh_nat nat);
+/* The same with room for so many flows. */
+void talk_begin_with(bool has_tun, enum wgh_nat nat, uint32_t flows_max);
 void talk_end(void);
 void talk_policy(void);
 void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat);
