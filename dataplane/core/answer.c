@@ -23,19 +23,27 @@ static bool allowed(uint64_t used_until_ns, uint64_t interval_ns, unsigned burst
 	return from_ns - now_ns <= burst * interval_ns;
 }
 
+bool answer_allowed(_Atomic uint64_t *of_sender, uint64_t now_ns)
+{
+	uint64_t next_ns;
+
+	if (!allowed(relaxed_get(of_sender), PEER_INTERVAL_NS, PEER_BURST, now_ns, &next_ns))
+		return false;
+	relaxed_set(of_sender, next_ns);
+	return true;
+}
+
 static bool may_answer(struct worker *w, struct peer *peer)
 {
 	_Atomic uint64_t *of_sender = peer ? &peer->icmp_allowed_ns : &w->host_icmp_allowed_ns;
-	uint64_t total_ns, sender_ns;
+	uint64_t total_ns;
 
 	if (w->n_own >= WORKER_OWN_PACKETS ||
 		!allowed(
 			w->icmp_allowed_ns, TOTAL_INTERVAL_NS, TOTAL_BURST, w->now_ns, &total_ns) ||
-		!allowed(relaxed_get(of_sender), PEER_INTERVAL_NS, PEER_BURST, w->now_ns,
-			&sender_ns))
+		!answer_allowed(of_sender, w->now_ns))
 		return false;
 	w->icmp_allowed_ns = total_ns;
-	relaxed_set(of_sender, sender_ns);
 	return true;
 }
 

@@ -10,6 +10,8 @@
 #include "core/icmp.h"
 #include "core/worker.h"
 
+/* Takes one from a peer's allowance. Any thread; two at once may share one. */
+bool answer_allowed(_Atomic uint64_t *of_sender, uint64_t now_ns);
 /* sender NULL: the hub's own host. The packet is as it came in. */
 void answer_error(struct worker *w, struct peer *sender, const struct packet *p,
 	const struct ip_info *info, enum icmp_error error);

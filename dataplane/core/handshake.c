@@ -4,6 +4,7 @@
 
 #include "core/ip.h"
 #include "core/keys.h"
+#include "core/offline.h"
 #include "core/reach.h"
 #include "core/worker.h"
 
@@ -106,7 +107,7 @@ static void send_initiation(struct hub *hub, struct peer *peer, uint64_t now_ns,
 	handshake->retry_at_ns = now_ns + REKEY_TIMEOUT_NS + jitter(hub);
 	if (handshake->n_sent > 1) {
 		peer_endpoint_forget_source(peer);
-		relaxed_set(&peer->silent, true);
+		offline_begin(hub, peer, now_ns);
 	}
 	to = peer_endpoint(peer);
 	if (to.family == WGH_UNSPEC || !static_static(hub, peer))

@@ -280,6 +280,15 @@ void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns)
 	}
 }
 
+void staged_each(struct hub *hub, struct peer *peer,
+	void (*look)(struct hub *hub, struct peer *peer, const uint8_t *packet, uint32_t len_bytes,
+		uint64_t now_ns),
+	uint64_t now_ns)
+{
+	for (const struct staged_packet *p = peer->staged_first; p; p = p->next)
+		look(hub, peer, p->message + WGH_HEADROOM_BYTES, p->len_bytes, now_ns);
+}
+
 void staged_drop(struct hub *hub, struct peer *peer, enum drop reason)
 {
 	hub_drop(hub, reason, peer->n_staged);

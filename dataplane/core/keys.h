@@ -30,6 +30,11 @@ bool keys_usable(struct peer *peer, uint64_t now_ns);
 void staged_add(struct hub *hub, struct peer *peer, const uint8_t *packet, uint32_t len_bytes);
 /* Sends what waits under the current keypair, in order. */
 void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns);
+/* Shows each waiting packet, the oldest first. */
+void staged_each(struct hub *hub, struct peer *peer,
+	void (*look)(struct hub *hub, struct peer *peer, const uint8_t *packet, uint32_t len_bytes,
+		uint64_t now_ns),
+	uint64_t now_ns);
 void staged_drop(struct hub *hub, struct peer *peer, enum drop reason);
 /* Seals message in place and sends it: a header's room before and 31 bytes after len_bytes. It does
  * not count as data that wants an answer. False: there is no session to use. */
