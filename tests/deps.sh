@@ -10,12 +10,12 @@ set -u
 build="make gcc libc6-dev pkg-config libsodium-dev libuv1-dev libmnl-dev liburcu-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev libcap-ng-dev libqrencode-dev"
 # Intel's multi-buffer library is there on x86 only; without it the hub is built without it.
 [ "$(uname -m)" != x86_64 ] || build="$build libipsec-mb-dev"
-demo="bash util-linux procps iproute2 iputils-ping traceroute iperf3 wireguard-go wireguard-tools"
-check="clang g++ libclang-rt-dev libcmocka-dev binutils tcpdump socat python3 openssl curl valgrind zbar-tools"
+demo="bash python3 openssl curl util-linux procps iproute2 iputils-ping traceroute iperf3 wireguard-go wireguard-tools"
+check="clang g++ libclang-rt-dev libcmocka-dev binutils tcpdump socat valgrind zbar-tools"
 
 case ${1-} in
 build) wanted=$build ;;
-demo) [ "$(id -u)" = 0 ] && wanted="$build $demo" || wanted="$build util-linux procps" ;;
+demo) [ "$(id -u)" = 0 ] && wanted="$build $demo" || wanted="$build python3 openssl curl util-linux procps" ;;
 check) wanted="$build $demo $check" ;;
 *) echo "usage: $0 build|demo|check" >&2; exit 2 ;;
 esac

@@ -1,21 +1,30 @@
 #!/bin/bash
-# demo.sh - shows that wghub is a WireGuard hub: stock wireguard-go peers, set up with wg, talk to
-# each other through it, although the hub's kernel forwards nothing.
+# demo.sh - shows that wghub is the hub of a FoundriesFactory: devices come from a Factory's API, an
+# engineer from one command, and all of them, stock wireguard-go, talk through the hub, although its
+# kernel forwards nothing.
 #
 #   tests/demo/demo.sh            (make demo)
 #
-# As root: everything in namespaces that vanish with this script (tests/lib/sandbox.sh).
-# As anybody else: tests/demo/unprivileged.sh. WGHUB names another program than ./wghub.
+# As root: everything in namespaces that vanish with this script (tests/lib/sandbox.sh), the Factory,
+# too (tests/factory/server.py). As anybody else: tests/demo/unprivileged.sh. WGHUB names another
+# program than ./wghub.
 cd "$(dirname "$0")/../.." || exit 1
 [ "$(id -u)" = 0 ] || exec tests/demo/unprivileged.sh
 . tests/lib/sandbox.sh
 . tests/demo/steps.sh
+. tests/factory/lib.sh
 sandbox "$@"
 
 dir=/run/tmp
 hub_ip=10.42.42.1
-names=(press1 press2 laptop)
-declare -A inner=([press1]=10.42.42.2 [press2]=10.42.42.3 [laptop]=10.42.42.253)
+outer_ip=198.51.100.1
+devices=(press-1 press-2)
+export LC_ALL=C
+
+in_ns() { ip netns exec "$@"; }
+device() { tests/factory/device.sh "$@"; }
+# One that is a peer already: the hub was told when it was enabled.
+address_of() { in_ns hub "$wghub" device show "$1" --json -a $dir/token | factory_get 'j["address"]'; }
 
 # A machine: a namespace, and a cable to the hub with the network 192.0.2.(4 * $2)/30.
 new_machine() {
@@ -26,78 +35,139 @@ new_machine() {
 	ip -n "$1" addr add "192.0.2.$(($2 * 4 + 2))/30" dev uplink
 	ip -n hub link set "to-$1" up
 	ip -n "$1" link set uplink up
+	ip -n "$1" route add $outer_ip via "192.0.2.$(($2 * 4 + 1))"
 }
 
-say "Four machines"
-tell "Each is a network namespace of this computer: a hub, two devices (press1, press2) and an"
-tell "engineer's laptop. Each has a cable to the hub, none to another. Nothing outside is touched."
-ip netns add hub
-ip -n hub link set lo up
-for i in 0 1 2; do new_machine "${names[i]}" "$i"; done
-run ip netns exec hub sysctl -q -w net.ipv4.ip_forward=0
-run ip netns exec hub sysctl net.ipv4.ip_forward
-tell "The hub's kernel forwards nothing: what gets from one to another, wghub has carried."
+show_machines() {
+	local i=0 name
+	say "Four machines"
+	tell "Each is a network namespace of this computer: a hub, two devices (${devices[*]}) and an"
+	tell "engineer's laptop. Each has a cable to the hub, none to another. Nothing outside is touched."
+	ip netns add hub
+	ip -n hub link set lo up
+	ip -n hub addr add $outer_ip/32 dev lo
+	for name in "${devices[@]}" laptop; do new_machine "$name" $((i++)); done
+	run ip netns exec hub sysctl -q -w net.ipv4.ip_forward=0
+	run ip netns exec hub sysctl net.ipv4.ip_forward
+	tell "The hub's kernel forwards nothing: what gets from one to another, wghub has carried."
+}
 
-say "Keys"
-(umask 077; for n in hub "${names[@]}"; do wg genkey >"$dir/$n.key"; done)
-for n in hub "${names[@]}"; do wg pubkey <"$dir/$n.key" >"$dir/$n.pub"; done
-tell "Four private keys, made by 'wg genkey'."
-
-say "The hub: wghub, one file, one command"
-(
-	umask 077
-	exec >$dir/hub0.conf
-	printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = %s/24\n' \
-		"$(cat $dir/hub.key)" $hub_ip
-	for n in "${names[@]}"; do
-		printf '\n[Peer]\n# friendly_name = %s\nPublicKey = %s\nAllowedIPs = %s/32\n' \
-			"$n" "$(cat "$dir/$n.pub")" "${inner[$n]}"
+show_factory() {
+	local lines
+	say "A Factory"
+	tell "tests/factory/server.py: HTTPS, with a certificate, tokens, devices and their config, as the"
+	tell "service has them. Two devices have registered their keys; nobody has given them a VPN yet."
+	lines=$(in_ns hub tests/factory/server.py --background --dir $dir/factory --factory demo) || die "no Factory"
+	eval "$lines"
+	export ${!FACTORY_*}
+	(umask 077 && echo "$FACTORY_TOKEN" >$dir/token)
+	# Container devices, whose allowed-ips is the whole network: they see who talks to them.
+	for name in "${devices[@]}"; do
+		quiet device new "$name" "$name" wide
+		quiet device checkin "$name"
 	done
-)
-show sed 's/^PrivateKey.*/PrivateKey = (hidden)/' $dir/hub0.conf
-run ip netns exec hub "$wghub" up $dir/hub0.conf
+}
 
-say "The peers: wireguard-go, configured with wg"
-tell "Not our code, so that the talking proves something."
-for i in 0 1 2; do
-	n=${names[i]}
-	run_quiet ip netns exec "$n" wireguard-go "wg-$n"
-	run ip netns exec "$n" wg set "wg-$n" private-key "$dir/$n.key" \
-		peer "$(cat $dir/hub.pub)" endpoint "192.0.2.$((i * 4 + 1)):51820" \
-		allowed-ips 10.42.42.0/24 persistent-keepalive 25
-	quiet ip -n "$n" addr add "${inner[$n]}/24" dev "wg-$n"
-	quiet ip -n "$n" link set "wg-$n" up
-done
-for n in "${names[@]}"; do
-	quiet wait_for 10 ip netns exec "$n" ping -q -c 1 -W 1 $hub_ip
-done
-tell "All three have done their handshake with the hub."
+show_hub() {
+	local words=(ip netns exec hub "$wghub" --factory demo --oauthcreds $dir/token --privatekey $dir/hub.key
+		--api-url "$FACTORY_URL" --ca-file "$FACTORY_CA" --state-dir $dir/state
+		--clients-file $dir/clients --hosts-file $dir/hosts --allow-device-to-device
+		enable_run --endpoint $outer_ip)
+	say "The hub: wghub publishes itself and runs"
+	: >$dir/hosts
+	announce "${words[@]}" "&"
+	env -u FACTORY_TOKEN "${words[@]}" </dev/null >$dir/hub.log 2>&1 &
+	quiet wait_for 20 in_ns hub wg show fiodemo
+	show sed 's/^/hub: /' $dir/hub.log
+	tell "No key was there, so it made one. What devices are told of:"
+	run ip netns exec hub "$wghub" server show -f demo -a $dir/token --api-url "$FACTORY_URL" --ca-file "$FACTORY_CA"
+}
 
-say "Laptop to device"
-run ip netns exec laptop ping -c 3 -i 0.2 -W 2 "${inner[press1]}"
+show_devices() {
+	local name
+	say "The devices: switched on at the API, and stock wireguard-go"
+	for name in "${devices[@]}"; do
+		run ip netns exec hub "$wghub" device enable "$name" -a $dir/token
+		quiet device checkin "$name"
+	done
+	tell "Each has fetched its config and made its interface of it (tests/factory/device.sh). Not our"
+	tell "code, so that the talking proves something."
+	for name in "${devices[@]}"; do quiet wait_for 10 in_ns "$name" ping -q -c 1 -W 1 $hub_ip; done
+	press1=$(address_of press-1)
+	press2=$(address_of press-2)
+}
 
-say "Device to device"
-run ip netns exec press1 ping -c 3 -i 0.2 -W 2 "${inner[press2]}"
+show_laptop() {
+	say "The laptop: one command, and wg-quick"
+	announce ip netns exec hub "$wghub" client add laptop ">demo.conf"
+	(umask 077 && in_ns hub "$wghub" client add laptop >$dir/demo.conf 2>$dir/out.log) || die "$(cat $dir/out.log)"
+	show sed 's/^PrivateKey.*/PrivateKey = (hidden)/' $dir/demo.conf
+	run_quiet env WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go ip netns exec laptop wg-quick up $dir/demo.conf
+	quiet wait_for 10 in_ns laptop ping -q -c 1 -W 1 $hub_ip
+	tell "It has done its handshake with the hub."
+}
 
-say "The way there: the hub is a hop, as an IP router should be"
-run ip netns exec laptop traceroute -n -q 1 -w 2 "${inner[press2]}"
-grep -q "^ *1  $hub_ip " $dir/out.log || die "the hub is not the first hop"
-grep -q "^ *2  ${inner[press2]} " $dir/out.log || die "the device is not the second hop"
+show_talking() {
+	say "Laptop to device"
+	run ip netns exec laptop ping -c 3 -i 0.2 -W 2 "$press1"
 
-say "Three seconds of TCP from the laptop to press1 through the hub"
-quiet ip netns exec press1 iperf3 -s -D --forceflush --logfile $dir/iperf3.log
-quiet wait_for 5 grep -q listening $dir/iperf3.log
-run ip netns exec laptop iperf3 -c "${inner[press1]}" -t 3 -f m
-rate=$(sed -n 's/.* \([0-9.]*\) Mbits\/sec.*receiver.*/\1/p' $dir/out.log)
-tell "Throughput, with hub and peers sharing $(nproc) processors: ${rate:-?} Mbit/s."
+	say "Device to device"
+	run ip netns exec press-1 ping -c 3 -i 0.2 -W 2 "$press2"
 
-say "What the hub says"
-run ip netns exec hub "$wghub" show hub0
-for n in "${names[@]}"; do
-	grep -q "$n" $dir/out.log || die "'wghub show' does not name $n"
-done
+	say "The way there: the hub is a hop, as an IP router should be"
+	run ip netns exec laptop traceroute -n -q 1 -w 2 "$press2"
+	grep -q "^ *1  $hub_ip " $dir/out.log || die "the hub is not the first hop"
+	grep -q "^ *2  $press2 " $dir/out.log || die "the device is not the second hop"
 
-say "The end"
-run ip netns exec hub "$wghub" down hub0
-tell "The four machines vanish with this script."
-printf '\nDEMO OK: a laptop and two devices talked through wghub in user space, at %s Mbit/s.\n' "$rate"
+	say "Three seconds of TCP from the laptop to press-1 through the hub"
+	quiet ip netns exec press-1 iperf3 -s -D --forceflush --logfile $dir/iperf3.log
+	quiet wait_for 5 grep -q listening $dir/iperf3.log
+	run ip netns exec laptop iperf3 -c "$press1" -t 3 -f m
+	rate=$(sed -n 's/.* \([0-9.]*\) Mbits\/sec.*receiver.*/\1/p' $dir/out.log)
+	tell "Throughput, with hub and peers sharing $(nproc) processors: ${rate:-?} Mbit/s."
+}
+
+# 20 pings a second while the API goes and comes back.
+show_bad_day() {
+	say "The Factory has a bad day, and nobody notices"
+	tell "The laptop pings press-1 while the API is down, then answers with errors, then with nonsense."
+	in_ns laptop ping -i 0.05 -c 40 "$press1" >$dir/ping.log &
+	factory_ctl listen '{"on": false}' >/dev/null
+	show in_ns hub "$wghub" sync
+	factory_ctl listen '{"on": true}' >/dev/null
+	factory_ctl fault '{"do": "status", "status": 500, "times": 2}' >/dev/null
+	factory_ctl fault '{"do": "html"}' >/dev/null
+	show in_ns hub "$wghub" sync
+	wait $! || die "a ping is lost: $(tail -3 $dir/ping.log)"
+	factory_ctl clear >/dev/null
+	show grep -E 'transmitted' $dir/ping.log
+	grep -q ' 0% packet loss' $dir/ping.log || die "a ping is lost"
+	run ip netns exec hub "$wghub" sync
+}
+
+show_status() {
+	say "What the hub says"
+	run ip netns exec hub "$wghub" status
+	run ip netns exec hub "$wghub" devices
+	run ip netns exec hub "$wghub" show fiodemo
+	for name in "${devices[@]}" laptop; do
+		grep -q "$name" $dir/out.log || die "'wghub show' does not name $name"
+	done
+}
+
+show_end() {
+	say "The end"
+	run ip netns exec hub "$wghub" down fiodemo
+	tell "The four machines and the Factory vanish with this script."
+	printf '\nDEMO OK: a laptop and two devices of a Factory talked through wghub in user space, at %s Mbit/s.\n' "$rate"
+}
+
+show_machines
+show_factory
+show_hub
+show_devices
+show_laptop
+show_talking
+show_bad_day
+show_status
+show_end

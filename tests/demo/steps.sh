@@ -28,7 +28,7 @@ show() {
 	return $code
 }
 
-# Prints the command, with programs by their names and without where it runs.
+# Prints the command, with programs and files by their names and without where it runs.
 announce() {
 	local where=
 	if [ "$1 $2 $3" = "ip netns exec" ]; then
@@ -37,6 +37,7 @@ announce() {
 	fi
 	local text="$*"
 	text=${text//$wghub/wghub}
+	text=${text//$dir\//}
 	printf '   %s$ %s\n' "$where" "${text//${peer:-$wghub}/peer}"
 }
 

@@ -1,22 +1,23 @@
 #!/bin/bash
-# unprivileged.sh - the demonstration for somebody who is not root: a hub without TUN on loopback,
-# and two peers that are small programs of ours (tests/demo/peer.c), for a stock WireGuard program
+# unprivileged.sh - the demonstration for somebody who is not root: a Factory's hub without TUN on
+# loopback, and two peers that are small programs of ours (tests/demo/peer.c), for a stock WireGuard program
 # needs a TUN. Nothing outside a temporary folder is touched.
 #
 #   tests/demo/unprivileged.sh            (make demo)
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/sandbox.sh
 . tests/demo/steps.sh
+. tests/factory/lib.sh
 
 peer=$PWD/build/release/tests/demo/peer
 dir=$(mktemp -d "${TMPDIR:-/tmp}/wghub-demo.XXXXXX") || exit 1
 hub_ip=10.42.42.1
 device_ip=10.42.42.2
-laptop_ip=10.42.42.253
 device_pid=
 
 end() {
 	[ -z "$device_pid" ] || kill "$device_pid" 2>/dev/null
+	[ -z "${FACTORY_PID-}" ] || kill "$FACTORY_PID" 2>/dev/null
 	rm -f "$dir/hub0.sock" # a hub ends when its socket is gone
 	rm -rf "$dir"
 }
@@ -35,25 +36,42 @@ say "You are $(id -un), not root"
 tell "So this is the small demonstration: a hub without TUN on this computer's loopback, and two"
 tell "peers. As root, 'make demo' shows stock wireguard-go peers in machines of their own."
 
-say "Keys"
-(umask 077; for n in hub device laptop; do "$wghub" genkey >"$dir/$n.key" || exit; done) || die genkey
-for n in hub device laptop; do "$wghub" pubkey <"$dir/$n.key" >"$dir/$n.pub" || die pubkey; done
-tell "Three private keys, made by 'wghub genkey'."
+# The Factory tells the hub of the device, whose part is played by tests/demo/peer.c.
+show_factory() {
+	local lines
+	say "A Factory"
+	tell "tests/factory/server.py: HTTPS on loopback, with a token and one device, whose key is below."
+	lines=$(tests/factory/server.py --background --dir "$dir/factory" --factory demo) || die "no Factory"
+	eval "$lines"
+	(umask 077 && echo "$FACTORY_TOKEN" >"$dir/token" && "$wghub" genkey >"$dir/device.key")
+	"$wghub" pubkey <"$dir/device.key" >"$dir/device.pub"
+	quiet factory_ctl device "{\"name\": \"press-1\", \"address\": \"$device_ip\", \"pubkey\": \"$(cat "$dir/device.pub")\"}"
+}
 
-say "The hub: no TUN, no privilege, one file"
+show_hub() {
+	local words=("$wghub" --factory demo --oauthcreds "$dir/token" --privatekey "$dir/hub.key" --intf-name hub0
+		--api-url "$FACTORY_URL" --ca-file "$FACTORY_CA" --state-dir "$dir" --clients-file "$dir/clients"
+		--no-hosts --no-tun --socket-dir "$dir" enable_run --endpoint hub.example.net --port "$port" --no-check-ip)
+	say "The hub: no TUN, no privilege, one command"
+	announce "${words[@]}" "&"
+	"${words[@]}" </dev/null >"$dir/hub.log" 2>&1 &
+	wait_for 20 hub_has_device || die "$(cat "$dir/hub.log")"
+	show sed 's/^/hub: /' "$dir/hub.log"
+	tell "Peers of this demonstration find it on loopback, whatever name is published."
+	"$wghub" pubkey <"$dir/hub.key" >"$dir/hub.pub"
+}
+hub_has_device() { "$wghub" show --socket-dir "$dir" hub0 | grep -q press-1; }
+
 free_port
-(
-	umask 077
-	exec >"$dir/hub0.conf"
-	printf '[Interface]\nPrivateKey = %s\nListenPort = %s\nAddress = %s/24\n' \
-		"$(cat "$dir/hub.key")" "$port" $hub_ip
-	printf '\n[Peer]\n# friendly_name = device\nPublicKey = %s\nAllowedIPs = %s/32\n' \
-		"$(cat "$dir/device.pub")" $device_ip
-	printf '\n[Peer]\n# friendly_name = laptop\nPublicKey = %s\nAllowedIPs = %s/32\n' \
-		"$(cat "$dir/laptop.pub")" $laptop_ip
-)
-show sed 's/^PrivateKey.*/PrivateKey = (hidden)/' "$dir/hub0.conf"
-run "$wghub" up --no-tun --socket-dir "$dir" "$dir/hub0.conf"
+show_factory
+show_hub
+
+say "The laptop: one command"
+(umask 077 && "$wghub" client add laptop --socket-dir "$dir" >"$dir/demo.conf" 2>"$dir/out.log") || die "$(cat "$dir/out.log")"
+announce "$wghub" client add laptop ">demo.conf"
+show sed 's/^PrivateKey.*/PrivateKey = (hidden)/' "$dir/demo.conf"
+(umask 077 && sed -n 's/^PrivateKey = //p' "$dir/demo.conf" >"$dir/laptop.key")
+laptop_ip=$(sed -n 's/^Address = \(.*\)\/32/\1/p' "$dir/demo.conf")
 
 say "A device connects"
 "$peer" "$dir/device.key" "$(cat "$dir/hub.pub")" "$port" $device_ip 2>"$dir/device.log" &
@@ -70,6 +88,7 @@ run "$peer" "$dir/laptop.key" "$(cat "$dir/hub.pub")" "$port" $laptop_ip ping $d
 grep -q ttl=63 "$dir/out.log" || die "the hub did not lower the TTL"
 
 say "What the hub says"
+run "$wghub" status --socket-dir "$dir"
 run "$wghub" show --socket-dir "$dir" hub0
 
 say "The end"
