@@ -206,6 +206,11 @@ call() {
 		ctl set '{"device_grant": false}'
 		factory_ctl code | factory_get 'j["code"]' | run login "${api[@]}" -a $T/fresh --code-stdin
 		;;
+	status | devices) run "$1" --json && run "$1" ;;
+	device) run device enable press-9 -a $T/token && run device show press-9 -a $T/token ;;
+	client) client_calls ;;
+	policy) run policy test $engineer_ip host && run policy check $T/policy ;;
+	why) ip netns exec hub "$wghub" why $engineer_ip host >>$T/said 2>&1 || true ;; # it is not online
 	server) run server show "${api[@]}" -t "$FACTORY_TOKEN" -k $T/hub.key --json ;;
 	bench) ;; # knows no secret but its own
 	*) fail "no call of wghub $1 in this test: add one" ;;
@@ -214,6 +219,19 @@ call() {
 run() {
 	echo "+ $1" >>$T/said
 	ip netns exec hub env -u FACTORY_TOKEN LOG_LEVEL=debug "$wghub" "$@" >>$T/said 2>&1 || fail "$* says $(tail -3 $T/said)"
+}
+
+# A new client's private key is said to whoever asked for the client, and to nobody else.
+client_calls() {
+	local word
+	ip netns exec hub env LOG_LEVEL=debug "$wghub" client add laptop9 --qr 2>>$T/said >$T/new.conf || fail "client add"
+	chmod 600 $T/new.conf
+	sed -n 's/^PrivateKey = //p' $T/new.conf | (umask 077 && cat >$T/laptop9.key)
+	must "no private key" [ -s $T/laptop9.key ]
+	for word in list "list --json" "check laptop9" pending "pending --json" "approve $(pub p5)"; do
+		"$wghub" client $word >>$T/said 2>&1 || true # it is not online, nobody has called
+	done
+	run client remove laptop9
 }
 
 test_no_command_says_a_secret_or_hands_it_on() {
@@ -227,6 +245,8 @@ test_no_command_says_a_secret_or_hands_it_on() {
 	printf '#!/bin/bash\n{ echo "$@"; env; } >>%s/child\n' $T >$T/bin/systemctl
 	chmod 755 $T/bin/systemctl
 	PATH=$T/bin:$PATH
+	echo 'deny client -> client' >$T/policy
+	ctl device '{"name": "press-9", "raw": "enabled=0\n\npubkey='"$(pub p4)"'"}'
 	daemon
 	secrets
 	must "the commands are not known" [ "$(commands | wc -l)" -ge 10 ]
