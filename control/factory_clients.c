@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 16 /* addresses that are free but not permitted */
+#define TRIES_MAX 16 /* addresses of a network that are free but not permitted */
+#define NETWORKS_ABOVE (FACTORY_ALLOC_SPAN / 256 - 1) /* those that lie in the range as a whole */
 
 /* A change of the clients file under way, and who waits for it. */
 struct operation {
@@ -74,51 +75,53 @@ bool factory_client_may(const struct factory_hub *hub, const char *name,
 	return true;
 }
 
-/* Of the network, then of those above it that devices may reach, always from the top. The last
- * address of the hub's own network is left to whoever wants a spare one there. */
-static int allocate(struct wgh_addr *out, const struct factory_hub *hub,
-	const struct wgh_addr *taken, size_t n_taken)
+/* The hub's own network is number 0; those above it that devices may reach come from the top. */
+static struct wgh_prefix network(const struct factory_hub *hub, unsigned i)
 {
-	unsigned n_above = FACTORY_ALLOC_SPAN / 256;
-	struct wgh_prefix range = {.addr = hub->server.address, .bits = 24};
-	int err = alloc_client(out, &hub->server.address, NULL, taken, n_taken);
+	struct wgh_prefix network = {.addr = hub->server.address, .bits = 24};
+	unsigned third = network.addr.bytes[2] + (i ? NETWORKS_ABOVE + 1 - i : 0);
 
-	for (unsigned i = n_above; err == -ENOSPC && i > 0; i--) {
-		unsigned third = hub->server.address.bytes[2] + i;
-
-		range.addr.bytes[1] = (uint8_t)(hub->server.address.bytes[1] + (third >> 8));
-		range.addr.bytes[2] = (uint8_t)third;
-		err = alloc_client(out, &hub->server.address, &range, taken, n_taken);
-	}
-	return err;
+	network.addr.bytes[1] = (uint8_t)(network.addr.bytes[1] + (third >> 8));
+	network.addr.bytes[2] = (uint8_t)third;
+	return network;
 }
 
-static int find_address(struct wgh_addr *out, const struct factory_hub *hub, const char *name,
-	const struct wgh_public_key *key, char why[REFUSAL_CHARS])
+/* The highest free and permitted one of a network. taken has room for TRIES_MAX more. */
+static int find_in_network(struct wgh_addr *out, const struct factory_hub *hub,
+	const struct operation *op, const struct wgh_prefix *range, struct wgh_addr *taken,
+	size_t n, char why[REFUSAL_CHARS])
+{
+	for (unsigned i = 0; i < TRIES_MAX; i++) {
+		int err = alloc_client(out, &hub->server.address, range, taken, n);
+
+		if (err || factory_client_may(hub, op->name, &op->key, out, why))
+			return err;
+		taken[n++] = *out;
+	}
+	return -ENOSPC;
+}
+
+static int find_address(struct operation *op, char why[REFUSAL_CHARS])
 {
 	struct wgh_addr *taken, *bigger;
 	size_t n;
-	int err = wanted_taken(hub->wanted, &taken, &n);
+	int err = wanted_taken(op->hub->wanted, &taken, &n);
 
 	snprintf(why, REFUSAL_CHARS, "no address is free");
 	if (err)
 		return err;
-	bigger = realloc(taken, (n + TRIES_MAX + 1) * sizeof *taken);
+	bigger = realloc(taken, (n + TRIES_MAX) * sizeof *taken);
 	if (!bigger) {
 		free(taken);
 		return -ENOMEM;
 	}
-	taken = bigger;
-	taken[n] = hub->server.address;
-	taken[n++].bytes[3] = 254;
-	for (unsigned i = 0; i < TRIES_MAX; i++) {
-		err = allocate(out, hub, taken, n);
-		if (err || factory_client_may(hub, name, key, out, why))
-			break;
-		taken[n++] = *out;
-		err = -ENOSPC;
+	err = -ENOSPC;
+	for (unsigned i = 0; err == -ENOSPC && i <= NETWORKS_ABOVE; i++) {
+		const struct wgh_prefix range = network(op->hub, i);
+
+		err = find_in_network(&op->address, op->hub, op, &range, bigger, n, why);
 	}
-	free(taken);
+	free(bigger);
 	return err;
 }
 
@@ -212,6 +215,7 @@ static void on_added(void *arg, int err, const char *why)
 		free(op);
 		return;
 	}
+	hub->linked = false; /* a peer that a file adopts is no change, but may need its route */
 	clients_watch_now(hub->clients);
 	pending_forget(&hub->pending, &op->key);
 	peer = wanted_find(hub->wanted, &op->key);
@@ -283,7 +287,7 @@ static bool choose_address(struct operation *op, const char *asked)
 			return true;
 		err = -EADDRINUSE;
 	} else {
-		err = find_address(&op->address, op->hub, op->name, &op->key, why);
+		err = find_address(op, why);
 	}
 	if (err)
 		refuse(op->reply, err, "%s", err == -ENOMEM ? "out of memory" : why);

@@ -195,26 +195,32 @@ static bool same_addr(const struct wgh_addr *a, const struct wgh_addr *b)
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof a->bytes);
 }
 
-/* Who has it besides this device; NULL: nobody. */
-static const char *holder(const struct device_job *job, const struct factory_peers *peers,
-	const struct wgh_addr *address)
+/* Why this device cannot have it: "NAME has it, too"; NULL: it can. */
+static const char *objection(const struct device_job *job, const struct factory_peers *peers,
+	const struct wgh_addr *address, char out[160])
 {
+	char shown[100];
+
 	for (size_t i = 0; i < peers->n; i++) {
-		if (same_addr(&peers->items[i].address, address) &&
-			strcmp(peers->items[i].name, job->name))
-			return peers->items[i].name;
+		const char *name = peers->items[i].name;
+
+		if (!same_addr(&peers->items[i].address, address) || !strcmp(name, job->name))
+			continue;
+		text_escape(shown, sizeof shown, name, strlen(name));
+		snprintf(out, 160, "%s has it, too", shown);
+		return out;
 	}
 	for (size_t i = 0; i < job->n_taken; i++) {
 		if (same_addr(&job->taken[i], address))
-			return "a client";
+			return "a client has it";
 	}
-	return NULL;
+	return same_addr(&job->refused, address) ? "the hub refuses it" : NULL;
 }
 
 static int allocate(struct wgh_addr *address, const struct device_job *job,
 	const struct factory_peers *peers, struct wgh_error *error)
 {
-	struct wgh_addr *taken = calloc(peers->n + job->n_taken + 1, sizeof *taken);
+	struct wgh_addr *taken = calloc(peers->n + job->n_taken + 2, sizeof *taken);
 	struct server_file server;
 	size_t n = 0;
 	int err;
@@ -230,6 +236,7 @@ static int allocate(struct wgh_addr *address, const struct device_job *job,
 	}
 	for (size_t i = 0; !err && i < job->n_taken; i++)
 		taken[n++] = job->taken[i];
+	taken[n++] = job->refused;
 	if (!err) {
 		err = alloc_device(address, &server.address, taken, n);
 		if (err)
@@ -243,20 +250,21 @@ static int allocate(struct wgh_addr *address, const struct device_job *job,
 static int choose(struct device_file *want, const struct device_job *job, struct notes *notes,
 	struct wgh_error *error)
 {
-	char text[TEXT_ADDR_CHARS], shown[100];
+	bool has_one = want->address.family != WGH_UNSPEC;
+	char text[TEXT_ADDR_CHARS], who[160];
 	struct factory_peers peers;
-	const char *who;
+	const char *why = NULL;
 	int err = read_peers(&peers, job, error);
 
 	if (err)
 		return err;
-	who = want->address.family == WGH_UNSPEC ? "" : holder(job, &peers, &want->address);
-	if (who && *who) {
+	if (has_one)
+		why = objection(job, &peers, &want->address, who);
+	if (why) {
 		text_from_addr(text, &want->address);
-		text_escape(shown, sizeof shown, who, strlen(who));
-		notes_add(notes, "%s has %s, too: another address is taken", shown, text);
+		notes_add(notes, "not %s any more: %s", text, why);
 	}
-	if (who)
+	if (!has_one || why)
 		err = allocate(&want->address, job, &peers, error);
 	factory_peers_fini(&peers);
 	return err;

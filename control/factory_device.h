@@ -21,6 +21,7 @@ struct device_job {
 	/* What the API does not know of: addresses of clients. */
 	const struct wgh_addr *taken;
 	size_t n_taken;
+	struct wgh_addr refused; /* by the hub, for this device; WGH_UNSPEC: none */
 };
 
 struct device_result {

@@ -331,6 +331,8 @@ struct wait {
 
 static void wait_end(struct wait *wait)
 {
+	wait->hub->linked =
+		false; /* a peer that a file adopts is no change, but may need its route */
 	clients_watch_now(wait->hub->clients);
 	uapi_reply_send(wait->reply, wait->err, "the clients file could not be changed", NULL, 0);
 	free(wait);

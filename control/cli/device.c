@@ -55,7 +55,7 @@ static void learn_places(struct device *d)
 	d->has_hub = true;
 }
 
-/* Of everybody who is no device. */
+/* Of everybody who is no device; and this device's own, where the hub does not take it. */
 static int learn_addresses(struct device *d)
 {
 	struct show_section s;
@@ -73,9 +73,13 @@ static int learn_addresses(struct device *d)
 		const char *text = show_value(&s, "address");
 		struct wgh_addr *addr = &d->taken[d->job.n_taken];
 
-		if (!hub_is(&s, "origin", "factory") && text &&
-			!text_peer_addr(addr, text, strlen(text)))
+		if (!text || text_peer_addr(addr, text, strlen(text)))
+			continue;
+		if (!hub_is(&s, "origin", "factory"))
 			d->job.n_taken++;
+		else if (hub_is(&s, "peer", d->job.name) && show_value(&s, "reason") &&
+			!strncmp(show_value(&s, "reason"), "address", 7))
+			d->job.refused = *addr;
 	}
 	d->job.taken = d->taken;
 	return 0;

@@ -270,6 +270,23 @@ bool hub_next(struct show_section *section, const struct ctl_answer *answer, con
 	return true;
 }
 
+void hub_print_lines(const struct show_section *section, const char *key, const char *label)
+{
+	char text[HUB_VALUE_CHARS];
+	size_t n = 0;
+
+	for (size_t i = 0; i < section->n; i++) {
+		const char *value = section->lines[i].value;
+
+		if (strcmp(section->lines[i].key, key) || n++ >= HUB_LINES_MAX)
+			continue;
+		text_escape(text, sizeof text, value, strlen(value));
+		printf("%s%s\n", label, text);
+	}
+	if (n > HUB_LINES_MAX)
+		printf("%sand %zu more\n", label, n - HUB_LINES_MAX);
+}
+
 void hub_span(char out[HUB_SPAN_CHARS], int64_t seconds)
 {
 	static const struct {

@@ -48,6 +48,10 @@ void hub_head(struct show_section *section, const struct ctl_answer *answer, con
 bool hub_next(struct show_section *section, const struct ctl_answer *answer, const char *begin,
 	size_t *at);
 
+/* Prints the first lines of this key, behind a label, and how many more there are. */
+#define HUB_LINES_MAX 20
+void hub_print_lines(const struct show_section *section, const char *key, const char *label);
+
 /* "12 s", "3 min", "2 h", "5 d": how long ago, or how long yet. */
 #define HUB_SPAN_CHARS 32
 void hub_span(char out[HUB_SPAN_CHARS], int64_t seconds);

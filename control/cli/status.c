@@ -147,14 +147,12 @@ static void print_people(const struct show_section *s, const struct next *next)
 		printf("others:     %" PRIu64 " of %" PRIu64 " online, made with wg\n",
 			show_number(s, "others_online"), show_number(s, "others"));
 	print_creds(s);
+	hub_print_lines(s, "refused", "refused:    ");
+	hub_print_lines(s, "left_out", "left out:   ");
 	for (size_t i = 0; i < s->n; i++) {
 		struct show_section rest = {s->lines + i, s->n - i};
 
 		text_escape(text, sizeof text, s->lines[i].value, strlen(s->lines[i].value));
-		if (!strcmp(s->lines[i].key, "refused"))
-			printf("refused:    %s\n", text);
-		if (!strcmp(s->lines[i].key, "left_out"))
-			printf("left out:   %s\n", text);
 		if (strcmp(s->lines[i].key, "trouble"))
 			continue;
 		hub_span(span, (int64_t)time(NULL) - (int64_t)show_number(&rest, "since"));

@@ -1,8 +1,6 @@
 /* sync.c - `wghub sync`: a Factory's hub asks the API now, and says what came of it. */
 #include "control/cli/hubs.h"
 
-#include "control/text.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,17 +21,16 @@ static int print_outcome(const struct show_section *s)
 	       " changed, %" PRIu64 " removed\n",
 		show_number(s, "devices"), show_number(s, "clients"), show_number(s, "added"),
 		show_number(s, "changed"), show_number(s, "removed"));
+	hub_print_lines(s, "refused", "");
 	for (size_t i = 0; i < s->n; i++) {
-		const char *key = s->lines[i].key;
+		struct show_section rest = {s->lines + i, s->n - i};
+		char name[HUB_VALUE_CHARS];
 
-		text_escape(why, sizeof why, s->lines[i].value, strlen(s->lines[i].value));
-		if (!strcmp(key, "refused"))
-			printf("%s\n", why);
-		/* Troubles come as name, since, why. */
-		if (!strcmp(key, "trouble")) {
-			say_error("%s", why);
-			code = EXIT_FAILED;
-		}
+		if (strcmp(s->lines[i].key, "trouble"))
+			continue;
+		say_error(
+			"%s: %s", hub_value(name, &rest, "trouble"), hub_value(why, &rest, "why"));
+		code = EXIT_FAILED;
 	}
 	return code;
 }
