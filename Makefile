@@ -2,8 +2,9 @@
 # A new file in a layer's folder is found by itself; nothing here needs an edit for it.
 
 PREFIX  ?= /usr/local
-DESTDIR ?=
 LIBDIR  ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DESTDIR ?=
 VERSION := 0.1.0
 # Of the library's binary interface: dataplane/libwghub.map.
 SOVERSION := 1
@@ -216,11 +217,34 @@ units: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)
 benches: $(BENCH_BINS)
 
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
 .SECONDARY:
 
+# Without scdoc there is no manual, and all else.
+MANUAL := $(if $(shell command -v scdoc),$(patsubst packaging/man/%.scd,build/man/%,$(wildcard packaging/man/*.scd)))
+
+.PHONY: man deb check-deb
+man: $(MANUAL)
+
+build/man/%: packaging/man/%.scd
+	@mkdir -p $(@D)
+	scdoc <$< >$@
+
+# Debian packages in build/deb, from what git knows of; lintian's errors are errors.
+deb:
+	@tests/deps.sh deb
+	@packaging/deb.sh $(VERSION)
+
+# They are installed, used, upgraded and purged in a Debian 12 of their own.
+check-deb: deb
+	@tests/package/deb.sh
+
 .PHONY: install clean format
-install: all
+install: all man
+	for page in $(notdir $(MANUAL)); do \
+		install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} build/man/$$page || exit; done
+	install -D -m 644 packaging/wghub.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/wghub
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) packaging/wghub*@.service packaging/wghub@.socket
 	install -D -m 755 $(B)/wghub $(DESTDIR)$(PREFIX)/bin/wghub
 	install -D -m 644 $(B)/libwghub.a $(DESTDIR)$(LIBDIR)/libwghub.a
 	install -D -m 755 $(B)/libwghub.so $(DESTDIR)$(LIBDIR)/libwghub.so.$(SOVERSION)

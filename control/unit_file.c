@@ -121,11 +121,18 @@ static void put_limits(FILE *out, const struct unit *unit)
 	      "RestrictSUIDSGID=yes\n"
 	      "LockPersonality=yes\n"
 	      "SystemCallArchitectures=native\n"
+	      "SystemCallFilter=@system-service seccomp landlock_create_ruleset "
+	      "landlock_add_rule landlock_restrict_self\n"
+	      "SystemCallErrorNumber=EPERM\n"
 	      "LimitMEMLOCK=64M\n"
 	      "UMask=0077\n"
 	      "RuntimeDirectory=wireguard\n"
 	      "RuntimeDirectoryMode=0755\n"
 	      "RuntimeDirectoryPreserve=yes\n",
+		out);
+	/* ProtectClock= alone would forbid all devices. */
+	fputs(unit->no_tun ? "PrivateDevices=yes\n"
+			   : "DevicePolicy=closed\nDeviceAllow=/dev/net/tun rw\n",
 		out);
 	if (!unit->state_dir)
 		fputs("StateDirectory=wghub\nStateDirectoryMode=0700\n", out);

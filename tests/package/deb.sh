@@ -1,0 +1,76 @@
+#!/bin/bash
+# deb.sh - the Debian packages of build/deb in a Debian 12 of their own, with its systemd running: installed,
+# used, upgraded, purged. What happens inside is inside.sh. Prints "ok NAME" or "not ok NAME: why".
+#
+# The machine is made by debootstrap once (build/debian, half a minute) and never changed: each run writes to
+# memory. systemd-nspawn needs root; it works in a container that may make namespaces.
+set -e
+cd "$(dirname "$0")/../.."
+root=build/debian
+packages=systemd,systemd-sysv,adduser,iproute2,iputils-ping,procps,wireguard-tools,wireguard-go,socat,python3-minimal
+packages=$packages,libsodium23,libuv1,libmnl0,liburcu8,libjansson4,libcurl4,libseccomp2,libcap-ng0,libqrencode4
+[ "$(dpkg --print-architecture)" != amd64 ] || packages=$packages,libipsec-mb1
+
+[ "$(id -u)" = 0 ] || { echo "not ok package: needs root, for debootstrap and systemd-nspawn"; exit 1; }
+ls build/deb/*.deb >/dev/null || { echo "not ok package: first: make deb"; exit 1; }
+
+if [ "$(cat $root/made 2>/dev/null)" != "$packages" ]; then
+	rm -rf $root
+	mkdir -p $root
+	debootstrap --variant=minbase --include=$packages bookworm $root/tree >$root/log 2>&1 ||
+		{ tail $root/log; echo "not ok package: debootstrap failed"; exit 1; }
+	rm -rf $root/tree/var/cache/apt/archives/*.deb $root/tree/etc/resolv.conf
+	echo "$packages" >$root/made
+fi
+
+# A next version of the same, for the upgrade.
+rm -rf build/deb/next
+mkdir -p build/deb/next
+for deb in build/deb/*.deb; do
+	case $deb in *dbgsym*) continue ;; esac
+	rm -rf build/deb/next/tree
+	dpkg-deb -R "$deb" build/deb/next/tree
+	sed -i 's/^Version: \(.*\)/Version: \1+next/; s/(= \([0-9.]*\))/(= \1+next)/' build/deb/next/tree/DEBIAN/control
+	dpkg-deb -b --root-owner-group build/deb/next/tree build/deb/next >/dev/null
+done
+rm -rf build/deb/next/tree
+
+# inside.sh is a service of the booted machine, and the machine's name says what it tests.
+cat >$root/tree/etc/systemd/system/package-test.service <<-EOF
+	[Unit]
+	After=basic.target
+	SuccessAction=exit-force
+	FailureAction=exit-force
+	[Service]
+	Type=oneshot
+	ExecStart=/tests/inside.sh %H
+	StandardOutput=truncate:/debs/inside.%H
+	StandardError=inherit
+EOF
+ln -sf ../package-test.service $root/tree/etc/systemd/system/multi-user.target.wants/
+rm -f $root/tree/etc/hostname # the name is --hostname
+
+# boot TITLE OPTION...
+boot() {
+	local title=$1 out=build/deb/inside.$1
+	shift
+	rm -f "$out"
+	timeout -k 5 150 systemd-nspawn -q --register=no --keep-unit --volatile=overlay --private-network \
+		--hostname="$title" --bind="$PWD/build/deb:/debs" --bind-ro="$PWD/tests/package:/tests" "$@" \
+		-b -D $root/tree </dev/null >"build/deb/console.$title" 2>&1 || true
+	sed "s/^ok /ok $title /; s/^not ok /not ok $title /" "$out" 2>/dev/null || true
+	grep -q '^done' "$out" 2>/dev/null || {
+		tail -n 5 "build/deb/console.$title"
+		echo "not ok $title: it did not run to its end"
+	}
+}
+
+# As udev makes it; here it may be root's alone.
+rm -f build/deb/tun
+mknod -m 666 build/deb/tun c 10 200
+
+{
+	boot tun --bind="$PWD/build/deb/tun:/dev/net/tun"
+	boot notun
+} | grep -v '^done' | tee build/deb/verdicts
+! grep -q '^not ok' build/deb/verdicts

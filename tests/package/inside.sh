@@ -1,0 +1,167 @@
+#!/bin/bash
+# inside.sh tun|notun - runs as root on a booted Debian 12 that deb.sh has made, and may do there what it likes.
+# Prints "ok NAME" or "not ok NAME: why", and "done" at the end.
+mode=$1
+T=/run/test
+mkdir -p $T
+export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+unit=wghub@hub
+[ "$mode" = tun ] || unit=wghub-notun@hub
+
+fail() { echo "$*" >$T/reason; exit 1; }
+equal() { [ "$1" = "$2" ] || fail "'$1' is not '$2' ${3-}"; }
+wait_for() {
+	local n=$(($1 * 20))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $((n--)) -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+try() {
+	rm -f $T/reason
+	if (set -eE; trap 'fail "line $LINENO: $BASH_COMMAND"' ERR; "$1") >$T/out 2>&1; then
+		echo "ok $1"
+	else
+		echo "not ok $1: $(cat $T/reason 2>/dev/null)"
+		tail -20 $T/out | sed 's/^/#   /'
+		journalctl -q -n 20 -u "$unit" --no-pager 2>/dev/null | sed 's/^/#   /'
+	fi
+}
+
+files() {
+	find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev -o -path /var/log -o \
+		-path /var/cache -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/lib/apt -o -path /debs -o -path /tests \) \
+		-prune -o -print | grep -v '^/etc/\(passwd\|group\|shadow\|gshadow\)-$\|__pycache__\|^/var/tmp/\|ld.so.cache' | sort
+}
+main_pid() { systemctl show -P MainPID "$unit"; }
+status_of() { sed -n "s/^$2:[ \t]*//p" "/proc/$1/status"; }
+
+test_packages_install() {
+	files >$T/before
+	dpkg -i /debs/wghub_*.deb /debs/libwghub1_*.deb /debs/libwghub-dev_*.deb || true
+	# libwghub-dev needs other -dev packages, which are not here.
+	dpkg -l wghub libwghub1 | grep -c '^ii' | grep -qx 2
+	equal "$(stat -c %U:%G:%a /etc/wghub)" root:wghub:750
+	equal "$(getent passwd wghub | cut -d: -f6,7)" /nonexistent:/usr/sbin/nologin
+	wghub --version
+	for page in man1/wghub.1 man5/wghub.conf.5; do [ -e /usr/share/man/$page.gz ] || [ -e /usr/share/doc/wghub ]; done
+}
+
+make_conf() {
+	local n
+	(
+		umask 077
+		for n in hub p1; do [ -e $T/$n.key ] || wghub genkey >$T/$n.key; done
+	)
+	{
+		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = 10.42.42.1/24\n' "$(cat $T/hub.key)"
+		printf '[Peer]\n# p1\nPublicKey = %s\nAllowedIPs = 10.42.42.2/32\n' "$(wghub pubkey <$T/p1.key)"
+		for n in "$@"; do
+			printf '[Peer]\nPublicKey = %s\nAllowedIPs = 10.42.42.%s/32\n' "$(wghub genkey | wghub pubkey)" "$n"
+		done
+	} >$T/hub.conf
+	install -m 640 -g wghub $T/hub.conf /etc/wghub/hub.conf
+}
+
+test_service_starts_without_root() {
+	make_conf
+	systemctl start "$unit"
+	equal "$(systemctl is-active "$unit")" active
+	equal "$(ps -o user= -p "$(main_pid)")" wghub
+	equal "$(status_of "$(main_pid)" NoNewPrivs)" 1
+	equal "$(status_of "$(main_pid)" Seccomp)" 2
+	case $mode in
+	tun) equal "$(status_of "$(main_pid)" CapPrm)" 0000000000001000 ;;
+	notun) equal "$(status_of "$(main_pid)" CapPrm)" 0000000000000000 ;;
+	esac
+	journalctl -q -u "$unit" --no-pager | grep -q 'sandbox on'
+	systemctl show -P StatusText "$unit" | grep -q 'hub: UDP port 51820, 1 peers'
+	wg show hub | grep -q 'listening port: 51820'
+}
+
+# A stock peer, in a network of its own, behind a cable.
+test_peer_is_served() {
+	[ -c /dev/net/tun ] || { make_tunless_check; return; }
+	ip netns add p1
+	ip link add to-p1 type veth peer name cable netns p1
+	ip addr add 10.99.1.1/24 dev to-p1
+	ip -n p1 addr add 10.99.1.2/24 dev cable
+	ip link set to-p1 up
+	ip -n p1 link set cable up
+	ip netns exec p1 wireguard-go wg1 >$T/wggo.log 2>&1
+	wait_for 10 wg show wg1
+	wg set wg1 private-key $T/p1.key peer "$(wghub pubkey <$T/hub.key)" allowed-ips 10.42.42.0/24 endpoint 10.99.1.1:51820
+	ip -n p1 addr add 10.42.42.2/24 dev wg1
+	ip -n p1 link set wg1 up
+	wait_for 20 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "it cannot ping the hub"
+}
+make_tunless_check() { wghub show --socket-dir /run/wireguard hub | grep -q p1; }
+
+test_reload_keeps_sessions() {
+	local pid before
+	pid=$(main_pid)
+	before=$(wg show hub latest-handshakes | head -1)
+	make_conf 7 8
+	systemctl reload "$unit"
+	wait_for 10 eval '[ "$(wg show hub peers | wc -l)" = 3 ]' || fail "the file was not read again"
+	equal "$(main_pid)" "$pid"
+	wg show hub latest-handshakes | grep -qF "$before" || fail "a session was lost"
+	systemctl is-active "$unit"
+}
+
+test_watchdog_restarts_a_hub_that_hangs() {
+	local pid
+	mkdir -p "/run/systemd/system/$unit.service.d"
+	printf '[Service]\nWatchdogSec=2\n' >"/run/systemd/system/$unit.service.d/fast.conf"
+	systemctl daemon-reload
+	systemctl restart "$unit"
+	pid=$(main_pid)
+	sleep 5
+	equal "$(main_pid)" "$pid" "although it lives"
+	kill -STOP "$pid"
+	wait_for 20 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "it was not started again"
+	rm -r "/run/systemd/system/$unit.service.d"
+	systemctl daemon-reload
+	systemctl restart "$unit"
+}
+
+test_socket_unit_hands_its_sockets_over() {
+	[ "$mode" = tun ] || return 0
+	systemctl stop "$unit"
+	systemctl start wghub@hub.socket
+	wg show hub >/dev/null # the first question starts it
+	equal "$(systemctl is-active "$unit")" active
+	equal "$(ss -Hlnu 'sport = :51820' | wc -l)" 2
+	wait_for 20 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "the peer cannot ping the hub"
+	systemctl stop "$unit"
+	[ -S /run/wireguard/hub.sock ] || fail "the socket went with the service"
+	systemctl stop wghub@hub.socket
+	[ ! -e /run/wireguard/hub.sock ]
+	systemctl start "$unit"
+}
+
+test_upgrade_restarts_what_runs_and_keeps_the_administrators_files() {
+	local pid
+	pid=$(main_pid)
+	echo '# mine' >>/etc/default/wghub
+	dpkg -i /debs/next/wghub_*.deb /debs/next/libwghub1_*.deb /debs/next/libwghub-dev_*.deb || true
+	dpkg -l wghub | grep -q '+next'
+	grep -q '# mine' /etc/default/wghub
+	[ -s /etc/wghub/hub.conf ]
+	wait_for 10 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "the old program still runs"
+	equal "$(systemctl is-active "$unit")" active
+}
+
+test_purge_leaves_nothing() {
+	dpkg --purge libwghub-dev libwghub1 wghub
+	wait_for 10 eval '! pgrep -x wghub'
+	[ -s /etc/wghub/hub.conf ] || fail "the administrator's file is gone"
+	rm -r /etc/wghub
+	files >$T/after
+	diff $T/before $T/after >$T/diff || fail "$(grep '^[<>]' $T/diff | head -5 | tr '\n' ' ')"
+	if getent passwd wghub; then fail "the user is still there"; fi
+}
+
+for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0"); do try "$name"; done
+echo "done"
