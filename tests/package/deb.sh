@@ -50,14 +50,15 @@ EOF
 ln -sf ../package-test.service $root/tree/etc/systemd/system/multi-user.target.wants/
 rm -f $root/tree/etc/hostname # the name is --hostname
 
-# boot TITLE OPTION...
-boot() {
-	local title=$1 out=build/deb/inside.$1
-	shift
-	rm -f "$out"
+# container OPTION...
+container() {
 	timeout -k 5 150 systemd-nspawn -q --register=no --keep-unit --volatile=overlay --private-network \
-		--hostname="$title" --bind="$PWD/build/deb:/debs" --bind-ro="$PWD/tests/package:/tests" "$@" \
-		-b -D $root/tree </dev/null >"build/deb/console.$title" 2>&1 || true
+		--bind="$PWD/build/deb:/debs" --bind-ro="$PWD/tests/package:/tests" "$@" </dev/null
+}
+
+# verdicts TITLE: what inside.TITLE says.
+verdicts() {
+	local title=$1 out=build/deb/inside.$1
 	sed "s/^ok /ok $title /; s/^not ok /not ok $title /" "$out" 2>/dev/null || true
 	grep -q '^done' "$out" 2>/dev/null || {
 		tail -n 5 "build/deb/console.$title"
@@ -69,8 +70,25 @@ boot() {
 rm -f build/deb/tun
 mknod -m 666 build/deb/tun c 10 200
 
+# boot TITLE OPTION...
+boot() {
+	local title=$1
+	shift
+	rm -f "build/deb/inside.$title"
+	container --hostname="$title" "$@" -b -D $root/tree >"build/deb/console.$title" 2>&1 || true
+	verdicts "$title"
+}
+
+# In a user namespace of its own there is no systemd here, for cgroups are not delegated to it.
+unprivileged() {
+	container --private-users=pick --private-users-ownership=auto --bind="$PWD/build/deb/tun:/dev/net/tun" \
+		--as-pid2 -D $root/tree /tests/container.sh >build/deb/inside.unprivileged 2>build/deb/console.unprivileged || true
+	verdicts unprivileged
+}
+
 {
 	boot tun --bind="$PWD/build/deb/tun:/dev/net/tun"
 	boot notun
+	unprivileged
 } | grep -v '^done' | tee build/deb/verdicts
 ! grep -q '^not ok' build/deb/verdicts

@@ -2,32 +2,9 @@
 # inside.sh tun|notun - runs as root on a booted Debian 12 that deb.sh has made, and may do there what it likes.
 # Prints "ok NAME" or "not ok NAME: why", and "done" at the end.
 mode=$1
-T=/run/test
-mkdir -p $T
-export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+. /tests/lib.sh
 unit=wghub@hub
 [ "$mode" = tun ] || unit=wghub-notun@hub
-
-fail() { echo "$*" >$T/reason; exit 1; }
-equal() { [ "$1" = "$2" ] || fail "'$1' is not '$2' ${3-}"; }
-wait_for() {
-	local n=$(($1 * 20))
-	shift
-	until "$@" >/dev/null 2>&1; do
-		[ $((n--)) -gt 0 ] || return 1
-		sleep 0.05
-	done
-}
-try() {
-	rm -f $T/reason
-	if (set -eE; trap 'fail "line $LINENO: $BASH_COMMAND"' ERR; "$1") >$T/out 2>&1; then
-		echo "ok $1"
-	else
-		echo "not ok $1: $(cat $T/reason 2>/dev/null)"
-		tail -20 $T/out | sed 's/^/#   /'
-		journalctl -q -n 20 -u "$unit" --no-pager 2>/dev/null | sed 's/^/#   /'
-	fi
-}
 
 files() {
 	find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev -o -path /var/log -o \
@@ -35,7 +12,6 @@ files() {
 		-prune -o -print | grep -v '^/etc/\(passwd\|group\|shadow\|gshadow\)-$\|__pycache__\|^/var/tmp/\|ld.so.cache' | sort
 }
 main_pid() { systemctl show -P MainPID "$unit"; }
-status_of() { sed -n "s/^$2:[ \t]*//p" "/proc/$1/status"; }
 
 test_packages_install() {
 	files >$T/before
@@ -163,5 +139,4 @@ test_purge_leaves_nothing() {
 	if getent passwd wghub; then fail "the user is still there"; fi
 }
 
-for name in $(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0"); do try "$name"; done
-echo "done"
+run_tests "$0"
