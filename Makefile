@@ -115,6 +115,9 @@ $(B)/%.o: %.c Makefile
 # This one lets each allocation of our own code fail in turn.
 $(B)/tests/core/test_alloc: ALL_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc free \
 	secret_alloc,-Wl,--wrap=$(f))
+# And this one counts them.
+$(B)/tests/core/test_budget: ALL_LDFLAGS += $(foreach f,malloc calloc realloc aligned_alloc free \
+	secret_alloc secret_free,-Wl,--wrap=$(f))
 # And here the control side may be faster than the worker that told it something.
 $(B)/tests/core/test_worker: ALL_LDFLAGS += -Wl,--wrap=ring_push
 

@@ -270,7 +270,7 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | units | count | library | fuzz | interop | factory | library:* | layers:* | units:* | interop:* | factory:*)
+	layers | units | count | library | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
 		suites+=("$1")
 		;;
 	*)

@@ -18,9 +18,10 @@
 #define MTU_MAX 65535u
 /* What a handshake, a timer or a worker's message makes the hub send at most. */
 #define STEP_PACKETS (STAGED_PACKETS_PER_PEER + 4u)
-#define MADE_PACKETS 512u
-#define MADE_MORE_BYTES (64u << 10)
-_Static_assert(MADE_PACKETS > STEP_PACKETS, "at least one step at a time");
+/* Room for one more step than fits here: it is full when less is left. No datagram is shorter than
+ * a keepalive, so the bytes run out before the packets do. */
+#define MADE_MORE_BYTES (32u << 10)
+#define MADE_PACKETS (MADE_MORE_BYTES / (uint32_t)WIRE_DATA_MIN_BYTES + STEP_PACKETS)
 _Static_assert(WGH_BATCH_PACKETS == PACKETS_PER_BATCH, "the caller's bound is the worker's");
 _Static_assert(WGH_NEVER == TIME_NEVER, "one word for it");
 
@@ -68,8 +69,7 @@ static bool full(void *arg)
 {
 	const struct wgh_hub *h = arg;
 
-	return h->n_packets + STEP_PACKETS > MADE_PACKETS ||
-		h->n_bytes + h->step_bytes > h->room_bytes;
+	return h->n_bytes + h->step_bytes > h->room_bytes;
 }
 
 static bool same_end(const struct wgh_endpoint *a, const struct wgh_endpoint *b)

@@ -2,6 +2,7 @@
  * interface with sockets and kernel. For `wghub bench`, bench/core and embedders' own measurements.
  *
  * Threads: each function is called by one thread at a time. Errors: 0 or a negative errno.
+ * For measuring only: this header may change in any release of libwghub.so.1.
  * The peers are made up here, their keys are random; nothing of it touches another hub.
  */
 #ifndef WGHUB_BENCH_H

@@ -237,17 +237,13 @@ void device_link_is(struct wgh_device *device, bool up)
 
 int device_start(struct wgh_device *device, struct wgh_error *error)
 {
-	int err;
+	int err = device->up || !device->link_up ? 0 : go_up(device);
 
+	if (err)
+		return device_fail(error, err, "listen port %u: cannot open UDP sockets: %s",
+			device->wanted_port, strerror(-err));
 	device->stopped = false;
-	if (device->up || !device->link_up)
-		return 0;
-	err = go_up(device);
-	if (!err)
-		return 0;
-	device->stopped = true;
-	return device_fail(error, err, "listen port %u: cannot open UDP sockets: %s",
-		device->wanted_port, strerror(-err));
+	return 0;
 }
 
 void device_stop(struct wgh_device *device)

@@ -97,8 +97,8 @@ static void test_service_tells_a_supervisor_at_an_abstract_socket(void **state)
 static void test_service_goes_on_where_nobody_listens(void **state)
 {
 	static const char *const paths[] = {"/nonexistent/notify", "vsock:2:1234", "", "@",
-		"/a/path/that/is/longer/than/the/108/bytes/that/a/unix/socket/address/can/hold/"
-		"and/so/cannot/be/one/at/all"};
+		("/a/path/that/is/longer/than/the/108/bytes/that/a/unix/socket/address/can/"
+		 "hold/and/so/cannot/be/one/at/all")};
 	struct wgh_error error;
 	struct service s;
 

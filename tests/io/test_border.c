@@ -231,7 +231,7 @@ static void look_when_called(void *arg, const struct wgh_event *event)
 
 static void test_border_event_callback_may_ask_the_device(void **state)
 {
-	struct listener listener = {0};
+	struct listener listener = {.n_peers = 0};
 	struct wgh_event event;
 	struct fixture f;
 

@@ -451,6 +451,33 @@ static void test_device_counts_refused_sends(void **state)
 	stop(&f);
 }
 
+static void test_device_that_was_stopped_ignores_its_link(void **state)
+{
+	int before = netns_enter();
+	struct fixture f;
+
+	(void)state;
+	start_with(&f, 2, 0, "wgtest0");
+	wgh_device_stop(f.device);
+	assert_int_equal(netns_link_set("wgtest0", false, 1420), 0);
+	turn_loop(&f);
+	assert_int_equal(wgh_device_start(f.device, NULL), 0); /* it waits for the link */
+	assert_false(wgh_device_is_up(f.device));
+	wgh_device_stop(f.device);
+	assert_int_equal(netns_link_set("wgtest0", true, 1420), 0);
+	turn_loop(&f);
+	assert_false(wgh_device_is_up(f.device));
+	assert_int_equal(wgh_device_start(f.device, NULL), 0);
+	assert_true(wgh_device_is_up(f.device));
+	for (int up = 0; up < 2; up++) { /* and follows it again */
+		assert_int_equal(netns_link_set("wgtest0", up, 1420), 0);
+		turn_loop(&f);
+		assert_int_equal(wgh_device_is_up(f.device), up);
+	}
+	stop(&f);
+	netns_leave(before);
+}
+
 static void test_device_counts_refused_tun_writes(void **state)
 {
 	int before = netns_enter();
@@ -681,6 +708,7 @@ int main(void)
 		cmocka_unit_test(test_device_counts_what_it_forwards_and_drops),
 		cmocka_unit_test(test_device_counts_truncated_datagrams),
 		cmocka_unit_test(test_device_counts_refused_sends),
+		cmocka_unit_test(test_device_that_was_stopped_ignores_its_link),
 		cmocka_unit_test(test_device_counts_refused_tun_writes),
 		cmocka_unit_test(
 			test_device_routes_are_added_once_and_again_after_the_link_was_down),
