@@ -3,6 +3,8 @@
  */
 #include "tests/lib/sim_internal.h"
 
+#include "core/icmp.h"
+
 #include <string.h>
 
 /* A datagram that arrives, or a call of the test. */
@@ -240,6 +242,39 @@ static void keep(struct sim_hub *h, const uint8_t *packet, uint32_t len_bytes)
 		.bytes = copy_bytes(packet, len_bytes)};
 }
 
+/* What the host sends in a moment. */
+struct later {
+	struct sim_hub *h;
+	uint32_t len_bytes;
+	uint8_t packet[];
+};
+
+static void send_later(struct sim *sim, void *arg)
+{
+	struct later *l = arg;
+
+	(void)sim;
+	sim_tun_send(l->h, l->packet, l->len_bytes);
+	free(l);
+}
+
+/* Not at once: the worker is still busy. */
+static bool ping_back(struct sim_hub *h, const uint8_t *packet, uint32_t len_bytes)
+{
+	struct later *l = malloc(sizeof *l + len_bytes);
+	struct ip_info info;
+
+	SIM_MUST(l);
+	*l = (struct later){.h = h, .len_bytes = len_bytes};
+	memcpy(l->packet, packet, len_bytes);
+	if (!ip_parse(&info, l->packet, len_bytes) && icmp_echo_reply(l->packet, &info)) {
+		sim_at(h->sim, h->sim->now_ns, send_later, l);
+		return true;
+	}
+	free(l);
+	return false;
+}
+
 static bool is_one_of(const uint8_t *data, const struct wgh_packet *packets, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -259,11 +294,16 @@ static void take_output(struct sim_hub *h, const struct worker_output *out,
 			sim_transmit(
 				h, &out->bursts[b].endpoint, p->data, p->len_bytes, p->ecn, p->ecn);
 		}
-	for (size_t i = 0; i < out->n_to_tun; i++)
+	for (size_t i = 0; i < out->n_to_tun; i++) {
+		const struct wgh_packet *p = &out->to_tun[i];
+
+		if (h->pings_back && ping_back(h, p->data, p->len_bytes))
+			continue;
 		if (h->on_tun)
-			h->on_tun(h, out->to_tun[i].data, out->to_tun[i].len_bytes);
+			h->on_tun(h, p->data, p->len_bytes);
 		else
-			keep(h, out->to_tun[i].data, out->to_tun[i].len_bytes);
+			keep(h, p->data, p->len_bytes);
+	}
 }
 
 /* As SO_REUSEPORT does: one sender, one worker. */

@@ -78,6 +78,7 @@ struct sim_hub {
 	/* Gets each packet for the TUN; NULL: they are kept for sim_take(). */
 	void (*on_tun)(struct sim_hub *h, const uint8_t *packet, uint32_t len_bytes);
 	void *arg; /* for on_tun */
+	bool pings_back; /* its host answers echo requests; they are not kept */
 	struct sim_packet *inbox;
 	size_t n_inbox, inbox_first, inbox_room;
 };
@@ -105,6 +106,8 @@ void sim_free(struct sim *sim);
 
 /* A hub with a key of its own and its addresses, up, without peers. */
 struct sim_hub *sim_hub_new(struct sim *sim, bool has_tun, unsigned n_workers);
+/* The same hub after a restart: it has its key and its addresses, and knows nobody. */
+void sim_restart(struct sim_hub *h);
 
 /* ---- time ---- */
 

@@ -48,6 +48,24 @@ struct wgh_endpoint sim_endpoint4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, ui
 	return (struct wgh_endpoint){.addr = {a, b, c, d}, .port = port, .family = WGH_IPV4};
 }
 
+static void new_core(struct sim_hub *h, bool has_tun, unsigned n_workers)
+{
+	SIM_MUST(!hub_new(&h->hub,
+		&(struct hub_options){
+			.n_workers = n_workers,
+			.has_tun = has_tun,
+			.random = on_random,
+			.send = on_send,
+			.on_event = on_event,
+			.arg = h,
+		}));
+	sim_set_secret(h, &h->secret);
+	SIM_MUST(!hub_set_addresses(h->hub,
+		(struct wgh_prefix[]){sim_prefix(h->inner4, 24), sim_prefix(h->inner6, 64)}, 2));
+	SIM_MUST(!hub_set_port(h->hub, h->outer.port));
+	sim_set_up(h, true);
+}
+
 struct sim_hub *sim_hub_new(struct sim *sim, bool has_tun, unsigned n_workers)
 {
 	struct sim_hub *h = calloc(1, sizeof *h);
@@ -61,24 +79,21 @@ struct sim_hub *sim_hub_new(struct sim *sim, bool has_tun, unsigned n_workers)
 	h->inner4 = sim_addr4(10, 0, 0, number);
 	h->inner6 = (struct wgh_addr){.bytes = {[0] = 0xfd, [15] = number}, .family = WGH_IPV6};
 	h->wire.delay_ns = 5 * NS_PER_MS;
-	SIM_MUST(!hub_new(&h->hub,
-		&(struct hub_options){
-			.n_workers = n_workers,
-			.has_tun = has_tun,
-			.random = on_random,
-			.send = on_send,
-			.on_event = on_event,
-			.arg = h,
-		}));
 	sim->hubs[sim->n_hubs++] = h;
 	rng_fill(&sim->rng, random, sizeof random);
 	x25519_secret_from_random(&h->secret, random);
-	sim_set_secret(h, &h->secret);
-	SIM_MUST(!hub_set_addresses(h->hub,
-		(struct wgh_prefix[]){sim_prefix(h->inner4, 24), sim_prefix(h->inner6, 64)}, 2));
-	SIM_MUST(!hub_set_port(h->hub, h->outer.port));
-	sim_set_up(h, true);
+	new_core(h, has_tun, n_workers);
 	return h;
+}
+
+void sim_restart(struct sim_hub *h)
+{
+	const bool has_tun = h->hub->options.has_tun;
+	const unsigned n_workers = h->hub->options.n_workers;
+
+	hub_free(h->hub);
+	h->next_run_ns = TIME_NEVER;
+	new_core(h, has_tun, n_workers);
 }
 
 /* ---- changing ---- */
