@@ -28,7 +28,7 @@ up() {
 	) >$T/private/hub0.conf
 	chmod 600 $T/private/hub0.conf
 	[ "${1-}" != --again ] || return 0
-	ip netns exec hub "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.log 2>&1 &
+	LOG_LEVEL=debug ip netns exec hub "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
 	wait_for 20 wg show hub0 || fail "the hub does not start: $(cat $T/hub0.log)"
