@@ -20,7 +20,7 @@ small_hub() { # [DAEMON-OPTION...]
 	daemon "$@"
 	device 1
 	device 4 wide
-	wait_for 10 peers_are 4 || fail "not everybody is a peer: $(wg show hub0)"
+	wait_for 10 has_key "$($dev key press-4)" || fail "not everybody is a peer: $(wg show hub0)"
 	wide_ip=$(address_of press-4)
 }
 
@@ -158,6 +158,34 @@ test_an_unknown_key_is_seen_and_approved() {
 	ping_ok p7 "$(address_of press-1)"
 }
 
+test_a_clients_file_that_cannot_be_written_is_said_and_changes_nothing() {
+	mkdir $T/ro
+	mount -t tmpfs -o mode=755 ro $T/ro
+	: >$T/ro/clients
+	small_hub --clients-file $T/ro/clients
+	mount -o remount,ro $T/ro
+	make_key g1
+	make_key g2
+	must_not "added" w client add x --pubkey "$(pub g1)" 2>$T/out
+	must "not said: $(cat $T/out)" grep -q 'ead-only' $T/out
+	must_not "a peer all the same" has_key "$(pub g1)"
+	# wg's peer works, but the log says that it does not last.
+	wg set hub0 peer "$(pub g1)" allowed-ips 10.42.42.200/32
+	must "no peer" has_peer "$(pub g1)" 10.42.42.200
+	noted 'forgotten with the next start'
+	must_not "its address" wg set hub0 peer "$(pub g2)" allowed-ips 10.42.42.200/32 2>/dev/null
+	wg set hub0 peer "$(pub g1)" remove
+	must_not "it stays" has_key "$(pub g1)"
+	# A client that cannot be taken out of the file is still one, and that is said.
+	mount -o remount,rw $T/ro
+	w client add y --pubkey "$(pub g2)" >$T/out 2>&1
+	mount -o remount,ro $T/ro
+	must_not "it says that it is gone" w client remove y 2>$T/out
+	must_not "it says that it is gone" wg set hub0 peer "$(pub g2)" remove 2>/dev/null
+	must "it is gone" has_key "$(pub g2)"
+	umount -l $T/ro
+}
+
 # Whatever made the client, it may do what clients may: reach stock devices.
 test_a_client_that_wg_made_reaches_a_stock_device() {
 	small_hub
@@ -219,6 +247,7 @@ guides() {
 	noted "$(pub g1 | cut -c1-8): becomes a client, 10.42.42.200/32"
 	# The network is nobody's, and nobody's address is anybody else's.
 	must_not "the network" wg set $i peer "$(pub g2)" allowed-ips 10.42.42.0/24 2>/dev/null
+	must_not "half of it" wg set $i peer "$(pub g2)" allowed-ips 10.42.42.128/25 2>/dev/null
 	must_not "all" wg set $i peer "$(pub g2)" allowed-ips 0.0.0.0/0 2>/dev/null
 	must_not "a client's" wg set $i peer "$(pub g2)" allowed-ips 10.42.42.200/32 2>/dev/null
 	must_not "a device's" wg set $i peer "$(pub g2)" allowed-ips "$(address_of press-1)/32" 2>/dev/null
@@ -259,6 +288,10 @@ guides() {
 	printf '[Interface]\nListenPort = 7777\n' >$T/none.conf
 	wg setconf $i $T/none.conf
 	wg syncconf $i $T/none.conf
+	make_key g3
+	printf '[Interface]\n[Peer]\nPublicKey = %s\nAllowedIPs = 10.42.42.220/32\n' "$(pub g3)" >$T/more.conf
+	wg syncconf $i $T/more.conf
+	noted 'setconf and syncconf add nobody'
 	# The old daemon left such a file.
 	(umask 077 && echo '[Interface]' >$T/$i.conf)
 	in_ns hub wg-quick save $T/$i.conf >$T/save.log 2>&1 || fail "wg-quick save: $(cat $T/save.log)"
@@ -312,8 +345,18 @@ test_sync_waits_for_the_outcome_and_says_it() {
 	must "status waits, too" timeout 5 ip netns exec hub "$wghub" status >/dev/null
 	must "wg waits, too" timeout 5 wg show hub0 >/dev/null
 	must "it does not wait" kill -0 $sync
+	# A second one is not content with the round that began before it.
+	ctl fault '{"do": "hold", "match": "GET */wireguard-ips/", "times": 1}'
+	w sync >$T/out2 &
+	local second=$!
+	sleep 0.3
 	ctl release
 	wait $sync || fail "sync fails: $(cat $T/out)"
+	wait_for 10 eval "[ \$(factory_ctl holding | factory_get \"j['holding']\") = 1 ]" || fail "nobody asks again"
+	sleep 0.3
+	must "it does not wait for its own round" kill -0 $second
+	ctl release
+	wait $second || fail "sync fails: $(cat $T/out2)"
 }
 
 test_status_and_devices_say_what_is_and_what_to_do() {
