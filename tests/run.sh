@@ -2,9 +2,10 @@
 # run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
 # line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
 #
-#   tests/run.sh [--variant V] [SUITE...]           default: layers units count library fuzz interop factory
+#   tests/run.sh [--variant V] [SUITE...]           default: layers manual units count library fuzz interop factory
 #
 #   layers    tests/layers.sh
+#   manual    tests/manual.sh: build/V/wghub, its manual pages and completion agree
 #   units     the cmocka programs build/V/tests/*/test_*
 #   count     bench/count.sh: instructions for each packet, of build/V/bench/core; needs valgrind
 #   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
@@ -69,6 +70,20 @@ run_layers() {
 		failed "factory-faults.md" "see below"
 		print_log "$work/faults"
 	fi
+}
+
+run_manual() {
+	local line n=0
+	tests/manual.sh "build/$1/wghub" >"$work/manual" 2>"$work/manual.err"
+	while IFS= read -r line; do
+		n=$((n + 1))
+		case $line in
+		"ok "*) passed "manual/${line#ok }" ;;
+		*) failed "manual" "${line#not ok }" ;;
+		esac
+	done <"$work/manual"
+	[ $n != 0 ] || failed "manual" "tests/manual.sh says nothing"
+	print_log "$work/manual.err"
 }
 
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
@@ -270,17 +285,17 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | units | count | library | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
+	layers | manual | units | count | library | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
 		suites+=("$1")
 		;;
 	*)
-		echo "usage: tests/run.sh [--variant V] [layers|units|count|library|fuzz|interop|factory[:VARIANT]]..." >&2
+		echo "usage: tests/run.sh [--variant V] [layers|manual|units|count|library|fuzz|interop|factory[:VARIANT]]..." >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(layers units count library fuzz interop factory)
+[ ${#suites[@]} -gt 0 ] || suites=(layers manual units count library fuzz interop factory)
 
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 
