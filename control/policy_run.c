@@ -314,14 +314,13 @@ const char *policy_run_line(struct policy_run *run, size_t index, char *room, si
 
 	if (!file)
 		return NULL;
-	if (index == 0) {
+	if (file->path[0] && index-- == 0) {
 		snprintf(room, size, "policy_file=%s", file->path);
 		return room;
 	}
-	if (index > file->n_lines)
+	if (index >= file->n_lines)
 		return NULL;
-	snprintf(room, size, "policy=%u %s", file->lines[index - 1].number,
-		file->lines[index - 1].text);
+	snprintf(room, size, "policy=%u %s", file->lines[index].number, file->lines[index].text);
 	return room;
 }
 

@@ -87,6 +87,10 @@ static json_t *peer_json(const struct show_section *s)
 	set_number(peer, s, "rx_bytes", "rx_bytes");
 	set_number(peer, s, "tx_bytes", "tx_bytes");
 	set_number(peer, s, "persistent_keepalive_interval", "persistent_keepalive");
+	set_string(peer, s, "group", "group");
+	set_string(peer, s, "nat", "nat");
+	set_list(peer, s, "wide", "wide");
+	set_number(peer, s, "flows", "flows");
 	json_object_set_new(peer, "has_preshared_key",
 		json_boolean(show_value(s, "has_preshared_key") != NULL));
 	set_drops(peer, s);
@@ -110,6 +114,9 @@ void *show_json(const struct ctl_answer *answer)
 	set_list(hub, &s, "offload", "offloads");
 	set_string(hub, &s, "version", "version");
 	set_number(hub, &s, "forwarded", "forwarded");
+	set_number(hub, &s, "flows", "flows");
+	set_number(hub, &s, "flows_max", "flows_max");
+	set_list(hub, &s, "policy", "policy");
 	set_drops(hub, &s);
 	while (show_next_peer(&s, answer, &at))
 		json_array_append_new(peers, peer_json(&s));

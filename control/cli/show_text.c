@@ -115,6 +115,22 @@ static void print_ago(uint64_t then_s)
 	puts(" ago");
 }
 
+/* "group: device" and, where the hub may speak in others' place, what it knows: "reach: stock
+ * (sees the hub's address)". */
+static void print_reach(const struct show_section *s)
+{
+	const char *nat = show_value(s, "nat");
+
+	print_value(s, "group", "group");
+	if (nat && !strcmp(nat, "always"))
+		puts("  reach: stock, as the policy says: it sees the hub's address");
+	else if (nat && !strcmp(nat, "auto") && show_value(s, "wide"))
+		print_list(s, "wide", "reach: wide, it sees who calls", NULL);
+	else if (nat && !strcmp(nat, "auto"))
+		puts("  reach: stock: it sees the hub's address");
+	print_value(s, "flows", "flows");
+}
+
 static void print_peer(const struct show_section *s)
 {
 	char key[SHOW_KEY_CHARS], rx[32], tx[32];
@@ -134,6 +150,7 @@ static void print_peer(const struct show_section *s)
 		puts("  preshared key: (hidden)");
 	print_value(s, "endpoint", "endpoint");
 	print_list(s, "allowed_ip", "allowed ips", "(none)");
+	print_reach(s);
 	if (handshake_s)
 		print_ago(handshake_s);
 	bytes_text(rx, show_number(s, "rx_bytes"));
@@ -168,6 +185,9 @@ void show_text(const char *ifname, const struct ctl_answer *answer)
 	print_value(&s, "aead", "aead");
 	print_list(&s, "offload", "offloads", "none");
 	print_value(&s, "forwarded", "packets forwarded");
+	printf("  flows: %" PRIu64 " of at most %" PRIu64 "\n", show_number(&s, "flows"),
+		show_number(&s, "flows_max"));
+	print_value(&s, "policy_file", "policy file");
 	print_drops(&s);
 	while (show_next_peer(&s, answer, &at))
 		print_peer(&s);

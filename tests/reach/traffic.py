@@ -157,17 +157,21 @@ def try_ping(address, patience):
 def cell(name, address, wanted, n, lines):
     patience = PATIENCE if wanted == "yes" else NO
     worked, failed, seen = [], [], set()
-    for what, attempt in (
-        ("tcp", lambda: seen.add(try_tcp(address, n, patience))),
-        ("udp", lambda: seen.add(try_udp(address, 100, patience))),
-        ("udp8k", lambda: seen.add(try_udp(address, 8192, patience))),
-        ("ping", lambda: try_ping(address, patience)),
-    ):
+    attempts = {
+        "tcp": lambda: seen.add(try_tcp(address, n, patience)),
+        "udp": lambda: seen.add(try_udp(address, 100, patience)),
+        "udp8k": lambda: seen.add(try_udp(address, 8192, patience)),
+        "ping": lambda: try_ping(address, patience),
+    }
+
+    def attempt(what):
         try:
-            attempt()
+            attempts[what]()
             worked.append(what)
         except OSError as error:
             failed.append(f"{what}:{error}")
+
+    run_all([threading.Thread(target=attempt, args=(what,)) for what in attempts])
     if wanted == "no" and not worked:
         lines.append(f"{name} no")
     elif wanted == "yes" and not failed and len(seen) == 1:
@@ -176,13 +180,16 @@ def cell(name, address, wanted, n, lines):
         lines.append(f"{name} {'+'.join(worked)} but {'+'.join(failed)} seen as {sorted(seen)}")
 
 
-def cells(n, whos):
-    lines, threads = [], []
-    for who in whos:
-        threads.append(threading.Thread(target=cell, args=(*who.split(), n, lines)))
-        threads[-1].start()
+def run_all(threads):
+    for thread in threads:
+        thread.start()
     for thread in threads:
         thread.join()
+
+
+def cells(n, whos):
+    lines = []
+    run_all([threading.Thread(target=cell, args=(*who.split(), n, lines)) for who in whos])
     print("\n".join(sorted(lines)))
 
 
