@@ -181,7 +181,7 @@ check:
 	@$(BUILD) VARIANT=fuzz fuzzers
 	@$(BUILD) VARIANT=asan all units
 	@$(BUILD) VARIANT=tsan all units
-	@tests/run.sh layers manual units count library fuzz units:asan units:tsan interop factory
+	@tests/run.sh layers manual units count library fuzz units:asan units:tsan interop factory reach
 
 compilers:
 	@$(BUILD) WERROR=1 VARIANT=release all units benches

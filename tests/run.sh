@@ -2,7 +2,7 @@
 # run.sh - runs tests that are built already, prints the name and verdict of each, and ends with one
 # line: "N passed, N failed" (", N skipped" may follow). Exit: 0 if nothing failed.
 #
-#   tests/run.sh [--variant V] [SUITE...]           default: layers manual units count library fuzz interop factory
+#   tests/run.sh [--variant V] [SUITE...]           default: layers manual units count library fuzz interop factory reach
 #
 #   layers    tests/layers.sh
 #   manual    tests/manual.sh: build/V/wghub, its manual pages and completion agree
@@ -12,6 +12,7 @@
 #   library   tests/library: the installed library, its promises, and the examples
 #   interop   the scripts of tests/interop against build/V/wghub; needs root
 #   factory   tests/factory: the test Factory itself, and build/V/wghub following it; needs root
+#   reach     tests/reach: who reaches whom through build/V/wghub, policy and NAT; needs root
 #
 # V is release unless --variant or SUITE:V says otherwise: units:asan, interop:tsan. What is not
 # built, a missing tool, and a program that ends early are failures. The scripts mostly wait, so up
@@ -177,7 +178,7 @@ run_fuzz() {
 	done
 }
 
-# ---- scripts with namespaces: interop, factory ----
+# ---- scripts with namespaces: interop, factory, reach ----
 
 scripts_tools() {
 	local tool n_missing=0
@@ -269,6 +270,17 @@ run_library() {
 	for name in "${names[@]}"; do script_end library "$1" "$name"; done
 }
 
+run_reach() {
+	local name names=(test_reach) # the longest first
+	for name in tests/reach/test_*.sh; do
+		name=$(basename "$name" .sh)
+		[ "$name" = test_reach ] || names+=("$name")
+	done
+	scripts_tools reach && interop_is_built "$1" || return
+	run_scripts reach "$1" "${names[@]}"
+	for name in "${names[@]}"; do script_end reach "$1" "$name"; done
+}
+
 run_factory() {
 	local name names=(e2e chaos clients enable login migrate secrets) # the longest first
 	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
@@ -285,17 +297,17 @@ while [ $# -gt 0 ]; do
 		variant=${2:?"--variant needs a value"}
 		shift
 		;;
-	layers | manual | units | count | library | fuzz | interop | factory | layers:* | units:* | interop:* | factory:*)
+	layers | manual | units | count | library | fuzz | interop | factory | reach | library:* | layers:* | units:* | interop:* | factory:* | reach:*)
 		suites+=("$1")
 		;;
 	*)
-		echo "usage: tests/run.sh [--variant V] [layers|manual|units|count|library|fuzz|interop|factory[:VARIANT]]..." >&2
+		echo "usage: tests/run.sh [--variant V] [layers|manual|units|count|library|fuzz|interop|factory|reach[:VARIANT]]..." >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(layers manual units count library fuzz interop factory)
+[ ${#suites[@]} -gt 0 ] || suites=(layers manual units count library fuzz interop factory reach)
 
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 
