@@ -1,31 +1,8 @@
-/* pass.c - the last step of a decision: packets go on to their peer or to the host, after the
- * embedder's filter, if there is one, has seen a whole chunk of them at once. Costs one branch for
- * each packet where there is none.
+/* pass.c - the last step of a decision where the embedder has a filter: it sees a whole chunk of
+ * packets at once, then they go on to their peer or to the host. Without one, pass() of worker.h
+ * costs a branch.
  */
 #include "core/worker.h"
-
-static void go(struct worker *w, uint32_t idx, struct peer *from, struct peer *to)
-{
-	struct packet *p = &w->packets[idx];
-
-	if (!to) {
-		w->tun_packets[w->out.n_to_tun++] = (struct wgh_packet){
-			.data = p->data + WGH_HEADROOM_BYTES, .len_bytes = p->len_bytes};
-		owner_add(&w->stats.n_to_tun, 1);
-		return;
-	}
-	if (from)
-		owner_add(&w->stats.n_forwarded, 1);
-	tx_add(w, to, idx);
-}
-
-void pass(struct worker *w, uint32_t idx, struct peer *from, struct peer *to)
-{
-	if (!w->hub->options.filter)
-		go(w, idx, from, to);
-	else
-		w->asked[w->n_asked++] = (struct asked){.from = from, .to = to, .packet_idx = idx};
-}
 
 static const struct wgh_public_key *key_of(const struct peer *peer)
 {
@@ -53,12 +30,12 @@ void pass_asked(struct worker *w)
 			.len_bytes = p->len_bytes,
 		};
 	}
-	w->hub->options.filter(w->hub->options.filter_arg, w->questions, n);
+	w->filter(w->hub->options.filter_arg, w->questions, n);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct asked *a = &w->asked[i];
 
 		if (!w->questions[i].drop) {
-			go(w, a->packet_idx, a->from, a->to);
+			pass_now(w, a->packet_idx, a->from, a->to);
 			continue;
 		}
 		w->packets[a->packet_idx].verdict = DROP_FILTER;

@@ -50,6 +50,7 @@ void worker_free(struct worker *w)
 static void begin(struct worker *w, uint64_t now_ns)
 {
 	w->view = atomic_load_explicit(&w->hub->view, memory_order_acquire);
+	w->filter = w->hub->options.filter;
 	w->now_ns = now_ns;
 	w->n_packets = w->n_jobs = w->n_tx = w->n_own = w->n_asked = 0;
 	if (!++w->batch) { /* wrapped: no entry may look as if it were of this batch */

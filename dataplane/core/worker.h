@@ -113,6 +113,7 @@ struct worker {
 
 	/* this batch */
 	struct hub_view *view;
+	wgh_filter_fn *filter; /* NULL: none */
 	uint64_t now_ns;
 	uint32_t n_packets, n_jobs, n_tx, batch;
 	uint32_t n_own; /* own packets of this batch */
@@ -174,9 +175,6 @@ void stage_seal(struct worker *w);
 /* Lists the sealed packets by peer in w->out. */
 void stage_finish(struct worker *w);
 
-/* The packet's way is clear: to a peer, or to NULL, the hub's own host. With a filter it waits for
- * pass_asked(). */
-void pass(struct worker *w, uint32_t packet_idx, struct peer *from, struct peer *to);
 /* At the end of a chunk: asks the filter about all that wait for it. */
 void pass_asked(struct worker *w);
 /* Puts the packet behind the others for this peer. */
@@ -189,5 +187,34 @@ void worker_drop_of(struct worker *w, struct peer *peer, enum drop reason);
 /* A new session for the peer in place of this one (or NULL), asked for at most once a second. */
 void worker_ask_session(struct worker *w, struct peer *peer, const struct keypair *present);
 void worker_arm_timer(struct worker *w, struct peer *peer);
+
+/* ---- on the way out of decide ---- */
+
+static inline void pass_now(
+	struct worker *w, uint32_t packet_idx, struct peer *from, struct peer *to)
+{
+	struct packet *p = &w->packets[packet_idx];
+
+	if (!to) {
+		w->tun_packets[w->out.n_to_tun++] = (struct wgh_packet){
+			.data = p->data + WGH_HEADROOM_BYTES, .len_bytes = p->len_bytes};
+		owner_add(&w->stats.n_to_tun, 1);
+		return;
+	}
+	if (from)
+		owner_add(&w->stats.n_forwarded, 1);
+	tx_add(w, to, packet_idx);
+}
+
+/* The packet's way is clear: to a peer, or to NULL, the hub's own host. With a filter it waits for
+ * pass_asked(). */
+static inline void pass(struct worker *w, uint32_t packet_idx, struct peer *from, struct peer *to)
+{
+	if (w->filter)
+		w->asked[w->n_asked++] =
+			(struct asked){.from = from, .to = to, .packet_idx = packet_idx};
+	else
+		pass_now(w, packet_idx, from, to);
+}
 
 #endif

@@ -324,8 +324,8 @@ const char *wgh_version(void);
 
 /* ---- a filter: the caller's own policy ---- */
 
-/* One inner packet that the hub is about to pass on. It is whole, its source is the sender's, and a
- * router would forward it. */
+/* One inner packet that the hub is about to pass on, as it will leave: its source was the sender's, a
+ * router would forward it, the policy allows it, and where the hub translates it is translated. */
 struct wgh_filter_packet {
 	const struct wgh_public_key *from, *to; /* NULL: the hub's own host */
 	uint64_t from_tag, to_tag;              /* of the peers; 0 for the host */
