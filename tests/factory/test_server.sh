@@ -199,7 +199,7 @@ test_five_thousand_devices_come_and_go() {
 	ctl devices '{"generate": 5000, "first_ip": "10.42.42.2"}'
 	call 200 GET $F/wireguard-ips/
 	equal "$(factory_get 'len(j), len({i["ip"] for i in j}), j[-1]["ip"]' <$FACTORY_DIR/curl.body)" \
-		"(5000, 5000, '10.42.61.137')"
+		"(5000, 5000, '10.42.61.156')"
 	ctl devices '{"remove_prefix": "press-"}'
 	call 200 GET $F/wireguard-ips/
 	is 'j' '[]'
