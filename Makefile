@@ -32,7 +32,7 @@ OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
-CONTROL_PKGS := jansson libcurl libseccomp libcap-ng libqrencode
+CONTROL_PKGS := jansson libcurl libseccomp libcap-ng libqrencode libmicrohttpd
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \

@@ -9,6 +9,7 @@
 #include "control/error.h"
 #include "control/events.h"
 #include "control/log.h"
+#include "control/metrics_text.h"
 #include "control/names.h"
 #include "control/policy_run.h"
 #include "control/resolve.h"
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SIGNAL_TERM, SIGNAL_INT, SIGNAL_HUP, N_SIGNALS };
@@ -42,6 +44,8 @@ struct hub {
 	struct conf *conf; /* as it was applied last, or NULL */
 	struct policy_run *policy;
 	struct factory_hub *factory; /* or NULL */
+	struct metrics *metrics; /* or NULL */
+	uint64_t n_roams;
 	bool ending;
 };
 
@@ -61,6 +65,7 @@ static void on_event(void *arg, const struct wgh_event *event)
 {
 	struct hub *hub = arg;
 
+	hub->n_roams += event->kind == WGH_EVENT_ROAMED && names_is_up(hub->names, &event->peer);
 	event_log(event, hub->names);
 	if (hub->factory && !hub->ending)
 		factory_hub_event(hub->factory, event);
@@ -184,6 +189,32 @@ static const char *on_group(void *arg, unsigned group, char *room, size_t size)
 	struct hub *hub = arg;
 
 	return policy_run_group(hub->policy, group, room, size);
+}
+
+static int on_metrics(void *arg, char **text, size_t *n)
+{
+	struct hub *hub = arg;
+	uint64_t *drops = calloc(wgh_n_drop_reasons(), sizeof *drops);
+	struct wgh_stats stats = {
+		.size = sizeof stats, .drops = drops, .n_drops = wgh_n_drop_reasons()};
+	struct metrics_input input = {.interface = wgh_device_name(hub->device),
+		.stats = &stats,
+		.name = on_name,
+		.name_arg = hub,
+		.n_roams = hub->n_roams,
+		.now_s = time(NULL),
+		.peers_max = METRICS_PEERS_MAX};
+	struct wgh_snapshot *running = NULL;
+	int err = drops ? wgh_device_stats(hub->device, &stats) : -ENOMEM;
+
+	if (!err)
+		err = wgh_device_snapshot(hub->device, &running);
+	input.snapshot = running;
+	if (!err)
+		err = metrics_text(text, n, &input);
+	wgh_snapshot_free(running);
+	free(drops);
+	return err;
 }
 
 static void on_socket_gone(void *arg)
@@ -538,6 +569,11 @@ static int open_all(struct hub *hub, struct wgh_error *error)
 	if (!err)
 		err = start_uapi(hub, error);
 	if (!err)
+		err = metrics_new(
+			&hub->metrics, &hub->loop, &hub->options->metrics, on_metrics, hub, error);
+	if (!err)
+		err = sandbox_allow_file(metrics_socket(hub->metrics), true, error);
+	if (!err)
 		err = write_name_file(hub, error);
 	return err ? err : allow_files(hub, error);
 }
@@ -584,6 +620,7 @@ static bool stop(struct hub *hub)
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
 	uv_close((uv_handle_t *)&hub->watchdog, NULL);
+	metrics_free(hub->metrics);
 	factory_hub_free(hub->factory);
 	hub->factory = NULL;
 	resolver_free(hub->resolver);

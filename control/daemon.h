@@ -2,16 +2,18 @@
  * background or not.
  *
  * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the policy file and
- * the conf file are read again, or the Factory is asked, and only what differs is applied. The hub also ends when its socket's
- * file or its interface is removed. Once all is open it gives up root (sandbox.h), and tells a
- * supervisor like systemd that it is ready and, as long as its threads are, alive (service.h).
- * Threads: the main thread, which must have no others yet: the process may fork.
+ * the conf file are read again, or the Factory is asked, and only what differs is applied. The hub
+ * also ends when its socket's file or its interface is removed. Once all is open it gives up root
+ * (sandbox.h), and tells a supervisor like systemd that it is ready and, as long as its threads
+ * are, alive (service.h). Threads: the main thread, which must have no others yet: the process may
+ * fork.
  */
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H
 
 #include "control/conf.h"
 #include "control/factory_hub.h"
+#include "control/metrics.h"
 #include "control/policy_run.h"
 
 struct daemon_options {
@@ -26,6 +28,7 @@ struct daemon_options {
 	struct conf *conf; /* of conf_path; the daemon frees it */
 	struct policy_options policy;
 	const struct factory_hub_options *factory; /* or NULL; not together with a conf file */
+	struct metrics_options metrics;
 	bool no_sandbox;
 	const char *user; /* to become instead of root; NULL: wghub, or nobody */
 };

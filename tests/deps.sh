@@ -7,11 +7,11 @@
 # Otherwise: says which command to give. Exit: 0 nothing is missing (any more), 1 something is.
 set -u
 
-build="make gcc libc6-dev pkg-config libsodium-dev libuv1-dev libmnl-dev liburcu-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev libcap-ng-dev libqrencode-dev"
+build="make gcc libc6-dev pkg-config libsodium-dev libuv1-dev libmnl-dev liburcu-dev libjansson-dev libcurl4-openssl-dev libseccomp-dev libcap-ng-dev libqrencode-dev libmicrohttpd-dev"
 # Intel's multi-buffer library is there on x86 only; without it the hub is built without it.
 [ "$(uname -m)" != x86_64 ] || build="$build libipsec-mb-dev"
 demo="bash python3 openssl curl util-linux procps iproute2 iputils-ping traceroute iperf3 wireguard-go wireguard-tools"
-check="clang g++ libclang-rt-dev libcmocka-dev scdoc binutils tcpdump socat valgrind zbar-tools"
+check="clang g++ libclang-rt-dev libcmocka-dev scdoc binutils tcpdump socat valgrind zbar-tools prometheus"
 deb="scdoc debhelper dpkg-dev fakeroot lintian debootstrap systemd-container"
 
 case ${1-} in

@@ -65,6 +65,8 @@ static const struct row rows[] = {
 	{{"hosts-file", required_argument, NULL, OPT_HOSTS_FILE}, FOR_HUB | IS_PATH},
 	{{"no-hosts", no_argument, NULL, OPT_NO_HOSTS}, FOR_HUB},
 	{{"range", required_argument, NULL, OPT_RANGE}, FOR_HUB},
+	{{"metrics", required_argument, NULL, HUB_OPT_METRICS}, FOR_HUB},
+	{{"metrics-token", required_argument, NULL, HUB_OPT_METRICS_TOKEN}, FOR_HUB | IS_PATH},
 	{{"no-tun", no_argument, NULL, HUB_OPT_NO_TUN}, FOR_HUB},
 	{{"mtu", required_argument, NULL, HUB_OPT_MTU}, FOR_HUB},
 	{{"workers", required_argument, NULL, HUB_OPT_WORKERS}, FOR_HUB},

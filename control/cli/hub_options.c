@@ -25,6 +25,8 @@ static const struct option long_options[] = {
 	{"user", required_argument, NULL, HUB_OPT_USER},
 	{"no-sandbox", no_argument, NULL, HUB_OPT_NO_SANDBOX},
 	{"policy", required_argument, NULL, HUB_OPT_POLICY},
+	{"metrics", required_argument, NULL, HUB_OPT_METRICS},
+	{"metrics-token", required_argument, NULL, HUB_OPT_METRICS_TOKEN},
 	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
@@ -145,6 +147,12 @@ const char *hub_options_take(struct hub_options *o, int option, const char *valu
 		return NULL;
 	case HUB_OPT_POLICY:
 		return take_policy(o, value);
+	case HUB_OPT_METRICS:
+		o->daemon.metrics.where = value;
+		return metrics_check(value);
+	case HUB_OPT_METRICS_TOKEN:
+		o->daemon.metrics.token_path = value;
+		return *value ? NULL : "it is empty";
 	default:
 		return take_dir(o, value);
 	}

@@ -31,6 +31,8 @@ enum hub_option {
 	HUB_OPT_USER,
 	HUB_OPT_NO_SANDBOX,
 	HUB_OPT_POLICY,
+	HUB_OPT_METRICS,
+	HUB_OPT_METRICS_TOKEN,
 	HUB_OPT_DIR,
 	N_HUB_OPTIONS,
 };
@@ -69,6 +71,12 @@ MUST_CHECK int hub_options_read(struct hub_options *options, const struct comman
 	"  --policy FILE          who may start what to whom, NAT, port forwards: wghub help "     \
 	"policy;\n"                                                                                \
 	"                         SIGHUP reads it again\n"                                         \
+	"  --metrics PLACE        counters for Prometheus at http://PLACE/metrics: ADDRESS:PORT "  \
+	"or "                                                                                      \
+	"unix:/PATH\n"                                                                             \
+	"  --metrics-token FILE   who asks for them must bring the token in FILE; needed where "   \
+	"other\n"                                                                                  \
+	"                         machines reach PLACE\n"                                          \
 	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
 	"looks;\n"                                                                                 \
 	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \

@@ -1,0 +1,150 @@
+#!/bin/bash
+# metrics.sh - the hub's counters over HTTP: checked by promtool, scraped by a real Prometheus, and kept from
+# those who may not read them.
+. "$(dirname "$0")/lib.sh"
+
+get() { in_ns hub curl -s -m 10 "$@"; }
+status_of() { get -o /dev/null -w '%{http_code}' "$@"; }
+
+# conf N: $T/hub0.conf with N peers whose names are p1, p2, ...
+conf() {
+	local n
+	(
+		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = %s/24\n' \
+			"$(cat $T/hub.key)" "$(inner4 0)"
+		for ((n = 1; n <= $1; n++)); do
+			printf '[Peer]\n# p%s\nPublicKey = %s\nAllowedIPs = %s/32\n' \
+				"$n" "$(pub "p$n")" "$(inner4 "$n")"
+		done
+	) >$T/hub0.conf
+	chmod 600 $T/hub0.conf
+}
+
+# up N [OPTION...]: a hub with N peers in the foreground.
+up() {
+	conf "$1"
+	shift
+	ip netns exec hub "$wghub" up -f --no-tun "$@" $T/hub0.conf >$T/hub0.log 2>&1 &
+	hub_pid=$!
+	hub_pids=($hub_pid)
+	wait_for 20 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
+}
+
+# refused WORDS OPTION...: it does not start, and says why in these words.
+refused() {
+	local words=$1 code=0
+	shift
+	in_ns hub "$wghub" up -f --no-tun "$@" $T/hub0.conf >$T/second.log 2>&1 || code=$?
+	must "it starts with $*" [ $code != 0 ]
+	grep -q -e "$words" $T/second.log || fail "$(cat $T/second.log)"
+}
+
+test_promtool_has_nothing_to_say() {
+	world 1
+	up 1 --metrics 127.0.0.1:9586
+	peer 1
+	ping_ok p1 "$(inner4 0)"
+	get http://127.0.0.1:9586/metrics >$T/metrics
+	promtool check metrics <$T/metrics >$T/said 2>&1 || fail "$(cat $T/said)"
+	equal "$(cat $T/said)" ""
+	grep -q '^wghub_peers_connected{interface="hub0"} 1$' $T/metrics || fail "$(grep connected $T/metrics)"
+}
+
+# Answers of the real Prometheus, its value alone.
+query() { get --data-urlencode "query=$1" http://127.0.0.1:9090/api/v1/query | grep -o '"[^"]*"\]' | tr -d '"]'; }
+
+test_prometheus_scrapes_it_and_answers_an_existing_dashboard() {
+	local received
+	world 2
+	up 2 --metrics 127.0.0.1:9586
+	peer 1
+	ping_ok p1 "$(inner4 0)"
+	cat >$T/prometheus.yml <<-'EOT'
+		global: {scrape_interval: 1s, scrape_timeout: 1s}
+		scrape_configs:
+		  - job_name: wireguard
+		    static_configs: [{targets: ["127.0.0.1:9586"]}]
+	EOT
+	ip netns exec hub prometheus --config.file=$T/prometheus.yml --storage.tsdb.path=$T/tsdb \
+		--web.listen-address=127.0.0.1:9090 >$T/prometheus.out 2>&1 &
+	wait_for 60 eval '[ "$(query "up{job=\"wireguard\"}")" = 1 ]' || fail "$(tail -3 $T/prometheus.out)"
+	# Wanted by dashboards made for MindFlavor's exporter.
+	received=$(query 'sum by (friendly_name) (wireguard_received_bytes_total{interface="hub0",friendly_name="p1"})')
+	must "p1 received: '$received'" [ "${received:-0}" -gt 0 ]
+	equal "$(query 'count(time() - wireguard_latest_handshake_seconds{allowed_ips="10.42.42.2/32"} < 180)')" 1
+	equal "$(query 'count(wireguard_sent_bytes_total{interface="hub0"})')" 2
+	traffic_is_seen() {
+		in_ns p1 ping -n -q -c 2 -i 0.2 "$(inner4 0)" || true
+		query 'rate(wireguard_sent_bytes_total{friendly_name="p1"}[30s]) > 0' | grep .
+	}
+	wait_for 40 traffic_is_seen || fail "no rate"
+	equal "$(query 'sum(wghub_dropped_packets_total{reason="replay"})')" 0
+}
+
+test_token_is_asked_for_and_nothing_but_metrics_is_there() {
+	world 1
+	(umask 077; echo 0123456789abcdef >$T/token)
+	up 1 --metrics 10.99.1.1:9586 --metrics-token $T/token
+	local url=http://10.99.1.1:9586/metrics
+	equal "$(status_of $url)" 401
+	equal "$(status_of -H 'Authorization: Bearer 0123456789abcdeF' $url)" 401
+	equal "$(status_of -H 'Authorization: Bearer 0123456789abcde' $url)" 401
+	equal "$(status_of -H 'Authorization: Bearer ' $url)" 401
+	equal "$(status_of -H "Authorization: Bearer $(printf '%600s' | tr ' ' a)" $url)" 401
+	equal "$(status_of -H 'Authorization: Bearer 0123456789abcdef' $url)" 200
+	equal "$(status_of -H 'Authorization: Bearer 0123456789abcdef' http://10.99.1.1:9586/)" 404
+	equal "$(status_of -H 'Authorization: Bearer 0123456789abcdef' -d x=y $url)" 405
+	must_not "the token is in the log" grep -q 0123456789abcdef $T/hub0.log
+}
+
+test_without_a_token_only_this_machine_is_served() {
+	world 1
+	conf 1
+	refused 'give --metrics-token FILE' --metrics 10.99.1.1:9586
+	refused 'give --metrics-token FILE' --metrics 0.0.0.0:9586
+	(umask 022; echo 0123456789abcdef >$T/open)
+	refused 'chmod 600' --metrics 0.0.0.0:9586 --metrics-token $T/open
+	(umask 077; echo short >$T/short)
+	refused 'openssl rand' --metrics 0.0.0.0:9586 --metrics-token $T/short
+	refused 'a place is ADDRESS:PORT' --metrics localhost
+	refused 'Address already in use' --metrics unix:$T/hub0.conf
+	must "a file that is no socket was removed" [ -s $T/hub0.conf ]
+}
+
+test_unix_socket_is_its_owners_and_goes_with_the_hub() {
+	world 1
+	up 1 --metrics unix:$T/metrics.sock
+	equal "$(stat -c %a $T/metrics.sock)" 600
+	get --unix-socket $T/metrics.sock http://hub/metrics | grep -q '^wghub_peers{interface="hub0"} 1$'
+	kill -KILL $hub_pid
+	wait $hub_pid || true
+	must "nothing was left" [ -S $T/metrics.sock ]
+	up 1 --metrics unix:$T/metrics.sock
+	equal "$(status_of --unix-socket $T/metrics.sock http://hub/metrics)" 200
+	kill -TERM $hub_pid
+	wait $hub_pid
+	hub_pids=()
+	must "the socket is still there" [ ! -e $T/metrics.sock ]
+}
+
+# The 17th client waits outside, and none of them keeps the hub from its work.
+test_silent_clients_do_no_harm() {
+	world 1
+	up 1 --metrics 127.0.0.1:9586
+	in_ns hub python3 - <<-'EOT' >$T/clients.out 2>&1 &
+		import socket, time
+		held = []
+		for i in range(30):
+		    s = socket.create_connection(("127.0.0.1", 9586))
+		    s.send(b"GET /metrics HTTP/1.1\r\nX: ")
+		    held.append(s)
+		print("held", flush=True)
+		time.sleep(60)
+	EOT
+	wait_for 10 grep -q held $T/clients.out
+	peer 1
+	ping_ok p1 "$(inner4 0)"
+	wait_for 60 eval '[ "$(status_of http://127.0.0.1:9586/metrics)" = 200 ]' || fail "nobody is served any more"
+}
+
+run_tests "$@"
