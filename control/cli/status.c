@@ -74,9 +74,10 @@ static void find_next(struct next *next, const struct show_section *s)
 static void ago(char out[HUB_SPAN_CHARS + 8], const struct show_section *s, const char *key)
 {
 	uint64_t then_s = show_number(s, key);
+	int64_t span_s = (int64_t)time(NULL) - (int64_t)then_s;
 
 	if (then_s) {
-		hub_span(out, (int64_t)time(NULL) - (int64_t)then_s);
+		hub_span(out, span_s > 0 ? span_s : 0); /* the hub rounds up */
 		strcat(out, " ago");
 	} else {
 		strcpy(out, "never");
