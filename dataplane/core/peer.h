@@ -4,7 +4,7 @@
  * cache line; the rest belongs to the control side. A peer is found by public key and by slot
  * number; slots are reused, so what names a peer across threads is slot and serial together. Life:
  * peer_new(), peer_insert(); then, in this order, routes removed, sessions dropped, peer_unlink(),
- * and once every worker has passed a batch end peer_free() through the retired list. Memory: 640
+ * and once every worker has passed a batch end peer_free() through the retired list. Memory: 704
  * bytes at rest; keypairs, a handshake in progress and waiting packets come on top.
  */
 #ifndef CORE_PEER_H
