@@ -47,8 +47,11 @@ void flows_tell_begun(struct worker *w)
 {
 	struct flow_report report;
 
-	if (relaxed_get(&w->hub->flow_sweep_ns) == TIME_NEVER)
-		IGNORE_RESULT(worker_tell(w, EVENT_SWEEP, NULL, 0, NULL, 0)); /* or the next one */
+	if (relaxed_get(&w->hub->flow_sweep_ns) == TIME_NEVER) {
+		relaxed_set(
+			&w->hub->flow_sweep_ns, 0); /* said once, also where the queue is full */
+		IGNORE_RESULT(worker_tell(w, EVENT_SWEEP, NULL, 0, NULL, 0));
+	}
 	if (w->view->policy->said.log_flows && flow_look(w->view->flows, &w->run.hit.ref, &report))
 		tell(w, &report);
 }
@@ -324,8 +327,10 @@ uint64_t flows_run(struct hub *hub, uint64_t now_ns)
 		return next_ns;
 	flow_sweep(hub->flows, hub->flows_room / SWEEP_PARTS + 1, now_ns,
 		&(struct flow_log){.ended = on_ended, .arg = &c});
-	/* A flow that begins from here on finds the sweep asleep, or is counted already. */
-	next_ns = flow_count(hub->flows) ? now_ns + SWEEP_INTERVAL_NS : TIME_NEVER;
-	relaxed_set(&hub->flow_sweep_ns, next_ns);
-	return next_ns;
+	relaxed_set(&hub->flow_sweep_ns, TIME_NEVER);
+	/* Looked at afterwards: a flow that begins from here on finds the sweep asleep. */
+	if (!flow_count(hub->flows))
+		return TIME_NEVER;
+	relaxed_set(&hub->flow_sweep_ns, now_ns + SWEEP_INTERVAL_NS);
+	return now_ns + SWEEP_INTERVAL_NS;
 }

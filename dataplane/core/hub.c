@@ -436,11 +436,8 @@ static void handle(struct hub *hub, const struct worker_record *record, const ui
 {
 	struct peer *peer = peer_at(&hub->peers, record->peer_slot, record->peer_serial);
 
-	if (record->kind == EVENT_SWEEP) {
-		relaxed_set(&hub->flow_sweep_ns,
-			time_earlier(relaxed_get(&hub->flow_sweep_ns), now_ns));
+	if (record->kind == EVENT_SWEEP) /* only to be called: flows_run() sees it */
 		return;
-	}
 	if (record->kind == EVENT_FLOW) {
 		flows_emit(hub, (const struct flow_report *)bytes, now_ns);
 		return;

@@ -69,7 +69,7 @@ enum worker_event {
 	EVENT_ROUTING_LOOP,
 	EVENT_WIDE, /* a peer has proved that it accepts other sources than the hub */
 	EVENT_FLOW, /* of no peer: a struct flow_report follows */
-	EVENT_SWEEP, /* of no peer: there are flows */
+	EVENT_SWEEP, /* of no peer: there are flows now */
 };
 
 struct worker_record {

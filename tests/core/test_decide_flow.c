@@ -447,6 +447,30 @@ static void test_decide_log_that_nobody_wants_is_silent(void **state)
 	assert_int_equal(f.n_events, 0);
 }
 
+/* The queue to the control side is for packets and sessions first. */
+static void test_decide_log_leaves_half_of_the_queue_to_others(void **state)
+{
+	uint8_t packet[TRANSPORT_BYTES_MAX], message[TRANSPORT_BYTES_MAX + 64];
+	const struct ring *queue = &f.worker->events;
+	struct wgh_snapshot *s;
+
+	(void)state;
+	for (uint16_t port = 1; port <= 2000; port++) { /* and the control side is away */
+		const struct transport t = udp(CLIENT, 5000, DEVICE, port);
+		const uint32_t len =
+			remote_seal(&talkers[CLIENT], message, packet, transport_build(packet, &t));
+
+		fixture_udp_only(&f, &talkers[CLIENT].endpoint, message, len);
+	}
+	assert_int_equal(n_flows(), 2000);
+	assert_in_range(ring_bytes(queue), queue->size_bytes / 4, queue->size_bytes / 2 + 1024);
+	assert_int_equal(hub_snapshot(f.hub, &s), 0);
+	assert_true(s->n_log_lost > 500 && s->n_log_lost < 2000);
+	wgh_snapshot_free(s);
+	fixture_run(&f);
+	must_count(DROP_NONE);
+}
+
 static void test_decide_snapshot_counts_flows(void **state)
 {
 	struct wgh_snapshot *s;
@@ -511,6 +535,7 @@ int main(void)
 		TEST(test_decide_larger_bound_makes_a_new_table),
 		TEST(test_decide_log_tells_begin_and_end_of_a_flow),
 		TEST(test_decide_log_that_nobody_wants_is_silent),
+		TEST(test_decide_log_leaves_half_of_the_queue_to_others),
 		TEST(test_decide_snapshot_counts_flows),
 		TEST(test_decide_clamps_the_segments_of_connections_that_begin),
 	};

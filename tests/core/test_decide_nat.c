@@ -450,6 +450,27 @@ static void test_decide_nat_that_is_switched_off_ends_what_was_translated(void *
 	must_hear(DEVICE, HUB, 5001, DEVICE, 53);
 }
 
+/* The client's address is another's now: that one gets no answers to what it did not ask. */
+static void test_decide_nat_answer_does_not_follow_an_address_to_its_new_owner(void **state)
+{
+	struct wgh_allowed_ip ip = {.prefix = prefix4(10, 0, 0, CLIENT, 32)};
+	struct wgh_peer_change change = {.public_key = remote_key(&talkers[CLIENT2]),
+		.allowed_ips = &ip,
+		.n_allowed_ips = 1};
+
+	(void)state;
+	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
+	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
+				 f.now_ns, NULL),
+		0);
+	fixture_forget(&f);
+	say(DEVICE, udp(DEVICE, 53, HUB, 5000));
+	must_count(DROP_POLICY); /* as if nobody had asked */
+	must_be_told(DEVICE, ICMP_ADMIN_PROHIBITED);
+	assert_int_equal(n_flows(), 0);
+	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
+}
+
 static void test_decide_nat_log_tells_the_hubs_port(void **state)
 {
 	const struct wgh_flow *flow;
@@ -524,6 +545,7 @@ int main(void)
 		TEST(test_decide_forward_that_is_taken_away_ends_its_flows),
 		TEST(test_decide_forward_to_a_peer_that_is_not_there_is_the_hosts),
 		TEST(test_decide_nat_that_is_switched_off_ends_what_was_translated),
+		TEST(test_decide_nat_answer_does_not_follow_an_address_to_its_new_owner),
 		TEST(test_decide_nat_log_tells_the_hubs_port),
 		TEST_TUN(test_decide_scan_of_a_device_finds_nothing),
 	};

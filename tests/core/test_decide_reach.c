@@ -188,6 +188,25 @@ static void test_reach_silence_proves_nothing(void **state)
 	assert_null(last_reach_event());
 }
 
+/* Sessions as fast as one likes do not make as many probes. */
+static void test_reach_peer_is_asked_once_a_second_at_most(void **state)
+{
+	struct peer *peer = remote_peer(&f, &talkers[DEVICE]);
+	unsigned n_asked = 0;
+	uint64_t before;
+
+	(void)state;
+	new_session(DEVICE);
+	before = peer->last_probe_ns;
+	for (int i = 0; i < 20; i++) {
+		fixture_advance(&f, 100 * NS_PER_MS);
+		remote_connect(&f, &talkers[DEVICE]);
+		n_asked += peer->last_probe_ns != before;
+		before = peer->last_probe_ns;
+	}
+	assert_in_range(n_asked, 1, 2);
+}
+
 static void test_reach_flow_stays_as_it_began(void **state)
 {
 	struct heard probe = new_session(DEVICE);
@@ -279,6 +298,7 @@ int main(void)
 		TEST(test_reach_device_that_is_always_stock_learns_nothing),
 		TEST(test_reach_new_session_begins_as_stock_and_is_news_only_if_it_stays_so),
 		TEST(test_reach_silence_proves_nothing),
+		TEST(test_reach_peer_is_asked_once_a_second_at_most),
 		TEST(test_reach_flow_stays_as_it_began),
 		TEST(test_reach_address_of_the_probe_is_nobodys),
 		TEST(test_reach_without_a_probes_address_nobody_is_asked),
