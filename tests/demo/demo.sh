@@ -61,11 +61,11 @@ show_factory() {
 	eval "$lines"
 	export ${!FACTORY_*}
 	(umask 077 && echo "$FACTORY_TOKEN" >$dir/token)
-	# Container devices, whose allowed-ips is the whole network: they see who talks to them.
-	for name in "${devices[@]}"; do
-		quiet device new "$name" "$name" wide
-		quiet device checkin "$name"
-	done
+	tell "press-1 will be what its image makes of it: it takes packets from the hub's address and from"
+	tell "no other. press-2 accepts the whole network, as devices in containers do."
+	quiet device new press-1 press-1
+	quiet device new press-2 press-2 wide
+	for name in "${devices[@]}"; do quiet device checkin "$name"; done
 }
 
 show_hub() {
@@ -107,17 +107,24 @@ show_laptop() {
 	tell "It has done its handshake with the hub."
 }
 
+# way_to ADDRESS: from the laptop, over the hub
+way_to() {
+	run ip netns exec laptop traceroute -n -q 1 -w 2 "$1"
+	grep -q "^ *1  $hub_ip " $dir/out.log || die "the hub is not the first hop"
+	grep -q "^ *2  $1 " $dir/out.log || die "the device is not the second hop"
+}
+
 show_talking() {
-	say "Laptop to device"
+	say "Laptop to an untouched device"
+	tell "press-1 accepts the hub's address only, so the hub speaks for the laptop under its own: a NAT in"
+	tell "user space. Nothing on the device was changed."
 	run ip netns exec laptop ping -c 3 -i 0.2 -W 2 "$press1"
 
 	say "Device to device"
-	run ip netns exec press-1 ping -c 3 -i 0.2 -W 2 "$press2"
+	run ip netns exec press-2 ping -c 3 -i 0.2 -W 2 "$press1"
 
 	say "The way there: the hub is a hop, as an IP router should be"
-	run ip netns exec laptop traceroute -n -q 1 -w 2 "$press2"
-	grep -q "^ *1  $hub_ip " $dir/out.log || die "the hub is not the first hop"
-	grep -q "^ *2  $press2 " $dir/out.log || die "the device is not the second hop"
+	way_to "$press1"
 
 	say "Three seconds of TCP from the laptop to press-1 through the hub"
 	quiet ip netns exec press-1 iperf3 -s -D --forceflush --logfile $dir/iperf3.log
@@ -155,11 +162,50 @@ show_status() {
 	done
 }
 
+# explains FROM TO WORDS: it breaks, and so it says
+explains() {
+	announce ip netns exec hub "$wghub" why "$1" "$2"
+	! show ip netns exec hub "$wghub" why "$1" "$2" || die "nothing is broken between $1 and $2"
+	grep -qi "$3" $dir/out.log || die "'wghub why $1 $2' does not say '$3'"
+}
+
+show_why() {
+	say "When something does not work: wghub why"
+	tell "Devices may not start to engineers, and a stock device could not if they might:"
+	explains press-1 laptop 'stock device'
+	tell "Somebody has disabled press-2:"
+	quiet ip netns exec hub "$wghub" device disable press-2 -a $dir/token
+	explains laptop press-2 'wghub device enable press-2'
+	quiet ip netns exec hub "$wghub" device enable press-2 -a $dir/token
+}
+
+# As nobody, without a capability: no interface, but everybody else reaches whom they reached.
+show_unprivileged() {
+	local words=("$wghub" --factory demo --oauthcreds $dir/token --privatekey $dir/hub.key
+		--api-url "$FACTORY_URL" --ca-file $dir/run/ca.pem --state-dir $dir/state
+		--clients-file $dir/clients --no-hosts --no-tun --socket-dir $dir/run daemon)
+	say "The same hub without any privilege"
+	run ip netns exec hub "$wghub" down fiodemo
+	mkdir -p $dir/run
+	cp "$FACTORY_CA" $dir/run/ca.pem
+	chown -R nobody $dir/run $dir/token $dir/hub.key $dir/state $dir/clients
+	chmod a+x $dir
+	announce ip netns exec hub setpriv --reuid nobody --clear-groups --bounding-set -all "${words[@]}" "&"
+	env -u FACTORY_TOKEN ip netns exec hub setpriv --reuid nobody --clear-groups --bounding-set -all \
+		"${words[@]}" </dev/null >>$dir/hub.log 2>&1 &
+	wait_for 20 in_ns hub "$wghub" show --socket-dir $dir/run fiodemo || die "$(tail -3 $dir/hub.log)"
+	tell "User nobody, no capability, no TUN: the kernel of its host knows of no VPN."
+	quiet wait_for 20 in_ns laptop ping -q -c 1 -W 1 "$press1"
+	run ip netns exec laptop ping -c 3 -i 0.2 -W 2 "$press1"
+	way_to "$press1"
+	run ip netns exec laptop iperf3 -c "$press1" -t 1 -f m
+}
+
 show_end() {
 	say "The end"
-	run ip netns exec hub "$wghub" down fiodemo
+	run ip netns exec hub "$wghub" down --socket-dir $dir/run fiodemo
 	tell "The four machines and the Factory vanish with this script."
-	printf '\nDEMO OK: a laptop and two devices of a Factory talked through wghub in user space, at %s Mbit/s.\n' "$rate"
+	printf '\nDEMO OK: a laptop and two untouched devices of a Factory talked through wghub in user space, at %s Mbit/s.\n' "$rate"
 }
 
 show_machines
@@ -170,4 +216,6 @@ show_laptop
 show_talking
 show_bad_day
 show_status
+show_why
+show_unprivileged
 show_end
