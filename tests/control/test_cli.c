@@ -207,7 +207,8 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"--factory acme -t a --state-dir . daemon", 2, "--privatekey FILE is missing"},
 		{"--factory acme -t a --state-dir . -k missing daemon", 1, "missing"},
 		{"--factory acme -t a --state-dir . -k in daemon", 1, "in: not a private key"},
-		{"--factory acme -t a --state-dir in/x -k in daemon", 1, "in/x: the state's folder"},
+		{"--factory acme -t a --state-dir in/x -k in daemon", 1,
+			"in/x: the state's folder"},
 		{"--factory thirteen-long -t a --state-dir . -k in daemon", 2,
 			"is too long for an interface's name"},
 		{"--factory acme --api-url http://x daemon", 2, "must begin with https://"},
@@ -310,8 +311,7 @@ static void test_help_is_there_for_every_command(void **state)
 {
 	static const char *const commands[] = {"up", "down", "show", "daemon", "genkey", "genpsk",
 		"pubkey", "bench", "enable", "enable_run", "update_endpoint", "login", "server"};
-	static const char *const factory[] = {
-		"daemon", "enable", "enable_run", "update_endpoint"};
+	static const char *const factory[] = {"daemon", "enable", "enable_run", "update_endpoint"};
 	struct run *r = run("--help");
 	char line[64], want[64], whole[65536];
 
@@ -630,6 +630,73 @@ static void test_socket_speaks_uapi(void **state)
 	assert_int_equal(run_in_dir("down", "wgt7")->code, 0);
 }
 
+/* What doctor says with this port, after it was checked: its exit code is its verdict, and whatever
+ * is not well has a meaning and a remedy. */
+static json_t *doctor_findings(unsigned port, bool *healthy)
+{
+	json_t *root, *list, *finding;
+	char line[128];
+	struct run *r;
+	size_t i, n_bad = 0;
+
+	snprintf(line, sizeof line, "doctor --json --port %u --socket-dir %s", port, dir);
+	r = run(line);
+	root = json_loads(r->out, 0, NULL);
+	assert_non_null(root);
+	list = json_object_get(root, "findings");
+	assert_int_equal(json_array_size(list), 10);
+	json_array_foreach(list, i, finding)
+	{
+		const char *state = json_string_value(json_object_get(finding, "state"));
+		bool well = !strcmp(state, "ok");
+
+		n_bad += !strcmp(state, "bad");
+		assert_int_equal(!*json_string_value(json_object_get(finding, "meaning")), well);
+		assert_int_equal(!*json_string_value(json_object_get(finding, "remedy")), well);
+		assert_int_not_equal(json_string_length(json_object_get(finding, "found")), 0);
+	}
+	*healthy = json_is_true(json_object_get(root, "healthy"));
+	assert_int_equal(*healthy, n_bad == 0);
+	assert_int_equal(r->code, *healthy ? 0 : 1);
+	return root;
+}
+
+static const char *doctor_state(json_t *root, const char *name)
+{
+	json_t *finding;
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "findings"), i, finding)
+	{
+		if (!strcmp(json_string_value(json_object_get(finding, "name")), name))
+			return json_string_value(json_object_get(finding, "state"));
+	}
+	return "missing";
+}
+
+static void test_doctor_finds_a_port_that_is_taken_and_tries_offload(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	bool healthy;
+	json_t *root;
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	root = doctor_findings(ntohs(at.sin_port), &healthy);
+	assert_false(healthy);
+	assert_string_equal(doctor_state(root, "port"), "bad");
+	json_decref(root);
+	close(fd);
+	root = doctor_findings(ntohs(at.sin_port), &healthy);
+	assert_string_equal(doctor_state(root, "port"), "ok");
+	assert_string_not_equal(doctor_state(root, "offload"), "bad");
+	assert_string_not_equal(doctor_state(root, "aead"), "bad");
+	json_decref(root);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_foreground_ends_with_signals_and_leaves_nothing),
 		cmocka_unit_test(test_environment_of_wireguard_go_is_honoured),
 		cmocka_unit_test(test_socket_speaks_uapi),
+		cmocka_unit_test(test_doctor_finds_a_port_that_is_taken_and_tries_offload),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
