@@ -324,6 +324,33 @@ static void test_decide_errors_are_rate_limited_for_each_peer(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_NO_ROUTE), 201);
 }
 
+/* Also over all peers: bursts of a hundred, then a thousand a second. */
+static void test_decide_errors_are_rate_limited_over_all_peers(void **state)
+{
+	static struct remote many[20];
+	struct inner p;
+	size_t n_first;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		remote_init(&f, &many[i], 20 + i);
+		remote_add(&f, &many[i]);
+		remote_connect(&f, &many[i]);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		p = inner4(20 + i % 20, 99, 10);
+		send_from(&many[i % 20], &p);
+	}
+	n_first = f.n_sent;
+	assert_in_range(n_first, 100, 101);
+	fixture_advance(&f, 5 * NS_PER_MS);
+	for (unsigned i = 0; i < 200; i++) {
+		p = inner4(20 + i % 20, 99, 10);
+		send_from(&many[i % 20], &p);
+	}
+	assert_in_range(f.n_sent - n_first, 4, 6);
+}
+
 /* Many peers at once: the total has an end, and so has the room for own packets of one batch. */
 static void test_decide_errors_are_limited_in_one_batch(void **state)
 {
@@ -617,6 +644,7 @@ int main(void)
 		TEST(test_decide_peer_without_endpoint_is_answered_with_unreachable),
 		TEST(test_decide_hairpin_is_silent),
 		TEST(test_decide_errors_are_rate_limited_for_each_peer),
+		TEST(test_decide_errors_are_rate_limited_over_all_peers),
 		TEST(test_decide_errors_are_limited_in_one_batch),
 		TEST(test_decide_ecn_follows_rfc_6040_both_ways),
 		TEST(test_decide_echo_reply_has_its_own_ecn_outside),
