@@ -47,7 +47,12 @@ void talk_begin(bool has_tun, enum wgh_nat nat)
 
 void talk_begin_with(bool has_tun, enum wgh_nat nat, uint32_t flows_max)
 {
-	fixture_init(&f, &(struct fixture_options){.has_tun = has_tun});
+	talk_begin_workers(has_tun, nat, flows_max, 1);
+}
+
+void talk_begin_workers(bool has_tun, enum wgh_nat nat, uint32_t flows_max, unsigned n_workers)
+{
+	fixture_init(&f, &(struct fixture_options){.has_tun = has_tun, .n_workers = n_workers});
 	family = WGH_IPV4;
 	wgh_policy_defaults(&policy);
 	policy.flows_max = flows_max;

@@ -28,8 +28,9 @@ extern struct wgh_policy policy; /* the one in force; change it, then talk_polic
 
 /* Clients and devices in their groups, all connected; the devices' nat as given. */
 void talk_begin(bool has_tun, enum wgh_nat nat);
-/* The same with room for so many flows. */
+/* The same with room for so many flows; and with so many workers, of which the first one works. */
 void talk_begin_with(bool has_tun, enum wgh_nat nat, uint32_t flows_max);
+void talk_begin_workers(bool has_tun, enum wgh_nat nat, uint32_t flows_max, unsigned n_workers);
 void talk_end(void);
 void talk_policy(void);
 void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat);
