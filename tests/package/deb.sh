@@ -7,12 +7,13 @@
 set -e
 cd "$(dirname "$0")/../.."
 root=build/debian
-packages=systemd,systemd-sysv,adduser,iproute2,iputils-ping,procps,wireguard-tools,wireguard-go,socat,python3-minimal
-packages=$packages,libsodium23,libuv1,libmnl0,liburcu8,libjansson4,libcurl4,libseccomp2,libcap-ng0,libqrencode4
-[ "$(dpkg --print-architecture)" != amd64 ] || packages=$packages,libipsec-mb1
-
 [ "$(id -u)" = 0 ] || { echo "not ok package: needs root, for debootstrap and systemd-nspawn"; exit 1; }
 ls build/deb/*.deb >/dev/null || { echo "not ok package: first: make deb"; exit 1; }
+
+# What they depend on is there before, because the machine has no network.
+needed=$(for deb in build/deb/{wghub,libwghub1,libwghub-dev}_*.deb; do dpkg-deb -f "$deb" Depends; done |
+	tr , '\n' | sed 's/(.*//; s/|.*//; s/ //g; /^libwghub/d; /^$/d' | sort -u | tr '\n' ,)
+packages=${needed}systemd,systemd-sysv,iproute2,iputils-ping,procps,wireguard-tools,wireguard-go
 
 if [ "$(cat $root/made 2>/dev/null)" != "$packages" ]; then
 	rm -rf $root
@@ -86,7 +87,20 @@ unprivileged() {
 	verdicts unprivileged
 }
 
+# The demonstration, with the program as it was packaged.
+demo() {
+	rm -rf build/deb/extracted
+	dpkg-deb -x build/deb/wghub_*.deb build/deb/extracted
+	if WGHUB=$PWD/build/deb/extracted/usr/bin/wghub tests/demo/demo.sh >build/deb/demo.out 2>&1; then
+		echo "ok demo"
+	else
+		tail -n 5 build/deb/demo.out
+		echo "not ok demo: it fails with the packaged program"
+	fi
+}
+
 {
+	demo
 	boot tun --bind="$PWD/build/deb/tun:/dev/net/tun"
 	boot notun
 	unprivileged
