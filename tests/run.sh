@@ -126,7 +126,7 @@ run_unit() {
 is_threaded() {
 	case $1 in
 	tests/io/* | tests/core/test_ring.c | tests/core/test_session.c | tests/core/test_timers.c | tests/core/test_worker.c) ;;
-	tests/core/test_flow_threads.c) ;;
+	tests/core/test_flow_threads.c | tests/core/test_decide_threads.c) ;;
 	*) return 1 ;;
 	esac
 }
