@@ -15,9 +15,9 @@
 static void print_notes(const struct notes *notes, const char *what)
 {
 	for (size_t i = 0; i < notes->n; i++)
-		fprintf(stderr, "%s%s\n", what, notes->lines[i]);
+		say_error("%s%s", what, notes->lines[i]);
 	if (notes->n_left_out)
-		fprintf(stderr, "%sand %zu more\n", what, notes->n_left_out);
+		say_error("%sand %zu more", what, notes->n_left_out);
 }
 
 /* NULL: it is said what is wrong. */

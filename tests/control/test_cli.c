@@ -235,6 +235,18 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"login -f acme -a in", 1, "a login does not replace it"},
 		{"server -f acme -t a", 2, "wghub server show"},
 		{"server show", 2, "server: --factory NAME is missing"},
+		{"policy", 2, "check or test?"},
+		{"policy chekc in", 2, "there is no chekc"},
+		{"policy check", 2, "check takes one file"},
+		{"policy check missing", 1, "missing: "},
+		{"policy check rules", 1, "rules:2: a line begins with"},
+		{"policy test a", 2, "it takes FROM and TO"},
+		{"policy test a b tpc", 2, "the third word is"},
+		{"policy test a b icmp 3", 2, "the fourth word is"},
+		{"policy test --file rules client device", 1, "rules:2: "},
+		{"policy test --file in client device", 1, "in:1: "},
+		{"why a", 2, "it takes FROM and TO"},
+		{"why --socket-dir /nonexistent a b", 1, "no hub runs here"},
 		{"bench now", 2, "it takes no arguments"},
 		{"bench --seconds 0", 2, "--seconds: a number from 1 to 3600"},
 		{"bench --aead rot13", 2, "--aead rot13: not a back end here"},
@@ -242,6 +254,7 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 
 	(void)state;
 	spill("in", "not a key\n", 0600);
+	spill("rules", "allow a -> b\nalow\n", 0600);
 	spill("open.conf", "[Interface]\nPrivateKey = " SECRET "\n", 0644);
 	spill("badkey.conf", "[Interface]\nPrivateKey = x" SECRET "\n", 0600);
 	spill("badport.conf", "[Interface]\nPrivateKey = " SECRET "\nListenPort = 99999\n", 0600);

@@ -220,6 +220,32 @@ static void test_disabled_device_goes_and_its_address_is_not_given_away(void **s
 	free(taken);
 }
 
+static void test_address_that_is_kept_is_given_to_nobody_but_whoever_claims_it(void **state)
+{
+	struct fixture *f = *state;
+	struct wgh_addr kept = addr_of(42, 254), *taken;
+	size_t n;
+
+	CLAIM(f, 2, {"a", 1, 42, 2}, {"b", 2, 42, 3, true});
+	apply(f);
+	assert_true(wanted_is_free(f->w, &kept));
+	assert_false(wanted_is_free(f->w, &(struct wgh_addr){{10, 42, 42, 2}, WGH_IPV4}));
+	assert_false(wanted_is_free(f->w, &(struct wgh_addr){{10, 42, 42, 3}, WGH_IPV4}));
+	wanted_reserve(f->w, &kept);
+	assert_int_equal(wanted_taken(f->w, &taken, &n), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(taken[0].bytes[3], 254);
+	free(taken);
+	CLAIM(f, 2, {"a", 1, 42, 2}, {"c", 3, 42, 254});
+	apply(f);
+	assert_non_null(running(f, 3));
+	assert_false(wanted_is_free(f->w, &kept));
+	wanted_reserve(f->w, NULL);
+	assert_int_equal(wanted_taken(f->w, &taken, &n), 0);
+	assert_int_equal(n, 2);
+	free(taken);
+}
+
 /* Row 10: a peer that the API does not know ended the daemon. */
 static void test_peers_made_by_hand_stay_whatever_the_factory_says(void **state)
 {
@@ -785,6 +811,7 @@ int main(void)
 		WANTED_TEST(test_only_what_changed_is_touched),
 		WANTED_TEST(test_name_with_another_key_replaces_the_old_peer_at_once),
 		WANTED_TEST(test_disabled_device_goes_and_its_address_is_not_given_away),
+		WANTED_TEST(test_address_that_is_kept_is_given_to_nobody_but_whoever_claims_it),
 		WANTED_TEST(test_peers_made_by_hand_stay_whatever_the_factory_says),
 		WANTED_TEST(test_line_in_a_file_adopts_the_peer_made_by_hand),
 		WANTED_TEST(test_prefix_taken_by_hand_is_taken_back),

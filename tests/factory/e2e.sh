@@ -27,6 +27,32 @@ for i in range(int(sys.argv[1])):
     print(base64.b64encode(os.urandom(32)).decode(), "10.42.51.%d" % (i + 1), "made up")' "$1"
 }
 
+test_an_engineer_reaches_untouched_devices_by_every_way() {
+	everybody
+	local stock
+	stock=$(address_of press-1)
+	random_file file 2
+	send_tcp p3 p1 "$stock" $T/file
+	send_tcp p3 p4 "$wide_ip" $T/file
+	send_udp p3 p2 "$(address_of press-2)" $T/file
+	ping_ok p3 "$stock"
+	in_ns p3 traceroute -n -q 1 -w 5 "$stock" >$T/route
+	must "the way is another: $(cat $T/route)" grep -q '^ *1  10.42.42.1 ' $T/route
+	must "the end is another: $(cat $T/route)" grep -q "^ *2  $stock " $T/route
+	"$wghub" why 'bench laptop' press-1 tcp 22 >$T/why || fail "why does not agree: $(cat $T/why)"
+	must "it is no NAT: $(cat $T/why)" grep -q 'press-1 .* sees 10.42.42.1 as the sender' $T/why
+	wait_for 10 eval "'$wghub' why 'bench laptop' press-4 >$T/why && grep -q 'nat auto: wide' $T/why" ||
+		fail "press-4 is not found wide: $(cat $T/why)"
+	must_not "why lets a device start to an engineer" "$wghub" why press-4 'bench laptop'
+	must_not "a device reaches another" ping_once p4 "$stock"
+	kill -TERM $hub_pid
+	wait $hub_pid || fail "it ends with $?"
+	hub_pids=()
+	daemon --allow-device-to-device
+	ping_ok hub "$wide_ip" # the hub calls first; they would take 15 s to notice
+	ping_ok p4 "$stock"
+}
+
 test_devices_come_go_change_key_and_name_and_nobody_else_notices() {
 	everybody
 	local before after key
