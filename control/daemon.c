@@ -8,6 +8,7 @@
 
 #include "control/error.h"
 #include "control/events.h"
+#include "control/journal.h"
 #include "control/log.h"
 #include "control/metrics_text.h"
 #include "control/names.h"
@@ -55,6 +56,7 @@ static void hub_end(struct hub *hub, const char *why)
 		return;
 	hub->ending = true;
 	log_info("hub ends name=%s why=\"%s\"", wgh_device_name(hub->device), why);
+	journal_say("hub_end", "{s:s}", "why", why);
 	service_tell(&hub->service, "STOPPING=1\nSTATUS=ends: %s", why);
 	uv_stop(&hub->loop);
 }
@@ -130,10 +132,16 @@ static int apply_policy(struct hub *hub, struct wgh_error *error)
 
 static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error *error)
 {
+	struct wgh_snapshot *before = NULL;
 	struct wgh_error why = {""};
 	struct hub *hub = arg;
-	int err = wgh_device_apply(hub->device, change, error);
+	int err = journal_is_open() ? wgh_device_snapshot(hub->device, &before) : 0;
 
+	if (!err)
+		err = wgh_device_apply(hub->device, change, error);
+	if (!err && before)
+		journal_change("wg", change, before, hub->names);
+	wgh_snapshot_free(before);
 	if (!err && apply_policy(hub, &why))
 		log_error("policy not applied why=\"%s\"", why.text);
 	return err;
@@ -311,6 +319,8 @@ static int apply_conf(struct hub *hub, struct conf *conf, struct wgh_error *erro
 		error_set(error, "out of memory");
 	else
 		err = apply_with_policy(hub, &sync.change, conf, running, error);
+	if (!err)
+		journal_change("conf", &sync.change, running, hub->names);
 	wgh_snapshot_free(running);
 	if (!err)
 		err = configure_link(hub, conf, error);
@@ -342,6 +352,23 @@ static void tell_ready(const struct hub *hub)
 		return;
 	service_tell(&hub->service, "READY=1\nSTATUS=%s: UDP port %u, %zu peers",
 		wgh_device_name(hub->device), running->listen_port, running->n_peers);
+	wgh_snapshot_free(running);
+}
+
+/* What the kernel did not give, although it was asked for. */
+static void tell_offloads(const struct hub *hub)
+{
+	unsigned wanted = WGH_OFFLOAD_ALL & ~hub->options->device.offloads_off;
+	struct wgh_snapshot *running;
+
+	if (!journal_is_open() || wgh_device_snapshot(hub->device, &running))
+		return;
+	if (hub->options->device.no_tun)
+		wanted &= ~(unsigned)(WGH_OFFLOAD_TUN_TSO | WGH_OFFLOAD_TUN_USO);
+	for (unsigned i = 0; uapi_offload_name(i); i++) {
+		if (wanted & ~running->offloads & 1u << i)
+			journal_say("offload_fallback", "{s:s}", "offload", uapi_offload_name(i));
+	}
 	wgh_snapshot_free(running);
 }
 
@@ -558,8 +585,14 @@ static int open_all(struct hub *hub, struct wgh_error *error)
 {
 	const struct wgh_link link = {.mtu_bytes = hub->options->device.mtu_bytes};
 	struct conf *conf = hub->options->conf;
-	int err = start_device(hub, error);
+	int err = journal_open(hub->options->events_path, error);
 
+	if (!err)
+		err = start_device(hub, error);
+	if (!err) {
+		journal_set_interface(wgh_device_name(hub->device));
+		journal_say("hub_start", "{s:s}", "version", WGHUB_VERSION);
+	}
 	if (!err && conf)
 		err = apply_conf(hub, conf, error);
 	if (!err && !conf && !hub->options->factory)
@@ -631,6 +664,7 @@ static bool stop(struct hub *hub)
 	names_free(hub->names);
 	policy_run_free(hub->policy);
 	conf_free(hub->conf);
+	journal_close();
 	return close_loop(hub);
 }
 
@@ -683,6 +717,7 @@ static int run_loop(struct hub *hub, int ready_fd)
 			log_info("keys may be swapped out why=\"limit of locked memory (ulimit "
 				 "-l)\"");
 		detach(ready_fd, hub->options->keep_stderr);
+		tell_offloads(hub);
 		tell_ready(hub);
 		uv_run(&hub->loop, UV_RUN_DEFAULT);
 	} else {

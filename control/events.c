@@ -2,9 +2,11 @@
  * where it is rate limited. A renewed session is no news; the first one after a silence is. */
 #include "control/events.h"
 
+#include "control/journal.h"
 #include "control/log.h"
 #include "control/text.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +39,23 @@ static void flow_party_text(
 		snprintf(out, PEER_TEXT_CHARS, "host");
 }
 
+static void flow_tell(
+	const struct wgh_flow *flow, bool began, const char *src, const char *dst, const char *why)
+{
+	char from[WGH_KEY_TEXT_BYTES], to[WGH_KEY_TEXT_BYTES];
+	json_int_t sent = (json_int_t)flow->bytes[0], received = (json_int_t)flow->bytes[1];
+
+	wgh_key_to_text(from, flow->from.bytes);
+	wgh_key_to_text(to, flow->to.bytes);
+	if (began)
+		journal_say("flow_begin", "{s:s,s:s,s:i,s:s,s:s,s:i}", "from", from, "to", to,
+			"proto", flow->proto, "src", src, "dst", dst, "nat_port", flow->nat_port);
+	else
+		journal_say("flow_end", "{s:s,s:s,s:i,s:s,s:s,s:i,s:I,s:I,s:s}", "from", from, "to",
+			to, "proto", flow->proto, "src", src, "dst", dst, "nat_port",
+			flow->nat_port, "sent", sent, "received", received, "why", why);
+}
+
 static void flow_log(const struct wgh_flow *flow, bool began, struct names *names)
 {
 	static const char *const ends[] = {[WGH_FLOW_IDLE] = "idle",
@@ -56,6 +75,8 @@ static void flow_log(const struct wgh_flow *flow, bool began, struct names *name
 	text_from_endpoint(dst, &ends_at[1]);
 	flow_party_text(from, &flow->from, names);
 	flow_party_text(to, &flow->to, names);
+	if (journal_is_open())
+		flow_tell(flow, began, src, dst, ends[flow->end % (sizeof ends / sizeof ends[0])]);
 	if (began)
 		log_flow("flow begin from=%s to=%s proto=%u src=%s dst=%s nat_port=%u", from, to,
 			flow->proto, src, dst, flow->nat_port);
@@ -71,28 +92,35 @@ static void flow_log(const struct wgh_flow *flow, bool began, struct names *name
 void event_log(const struct wgh_event *event, struct names *names)
 {
 	char peer[PEER_TEXT_CHARS], other[TEXT_PEER_CHARS];
-	char endpoint[TEXT_ENDPOINT_CHARS], prefix[TEXT_PREFIX_CHARS];
+	char endpoint[TEXT_ENDPOINT_CHARS], prefix[TEXT_PREFIX_CHARS], key[WGH_KEY_TEXT_BYTES];
 
 	peer_text(peer, &event->peer, names);
 	text_from_endpoint(endpoint, &event->endpoint);
 	switch (event->kind) {
 	case WGH_EVENT_HANDSHAKE:
-		if (names_set_up(names, &event->peer, true))
+		if (names_set_up(names, &event->peer, true)) {
 			log_info("peer up peer=%s endpoint=%s", peer, endpoint);
-		else
+			journal_peer("connect", &event->peer, names, "{s:s}", "endpoint", endpoint);
+		} else {
 			log_debug("session renewed peer=%s endpoint=%s", peer, endpoint);
+		}
 		break;
 	case WGH_EVENT_HANDSHAKE_GIVEUP:
+		journal_peer("rekey_failed", &event->peer, names, "{}");
 		log_debug("handshake unanswered for 90 s peer=%s", peer);
 		break;
 	case WGH_EVENT_ROAMED:
 		/* The first endpoint of a peer that calls is part of its coming up. */
-		if (names_is_up(names, &event->peer))
+		if (names_is_up(names, &event->peer)) {
 			log_info("peer roamed peer=%s endpoint=%s", peer, endpoint);
+			journal_peer("roam", &event->peer, names, "{s:s}", "endpoint", endpoint);
+		}
 		break;
 	case WGH_EVENT_EXPIRED:
-		if (names_set_up(names, &event->peer, false))
+		if (names_set_up(names, &event->peer, false)) {
 			log_info("peer down peer=%s", peer);
+			journal_peer("silence", &event->peer, names, "{}");
+		}
 		break;
 	case WGH_EVENT_REPLAYED_INITIATION:
 		log_debug("initiation replayed peer=%s", peer);
@@ -100,6 +128,9 @@ void event_log(const struct wgh_event *event, struct names *names)
 	case WGH_EVENT_ROUTE_MOVED:
 		text_from_prefix(prefix, &event->prefix);
 		text_from_peer(other, &event->other);
+		wgh_key_to_text(key, event->other.bytes);
+		journal_peer("conflict", &event->peer, names, "{s:s,s:s}", "prefix", prefix, "from",
+			key);
 		log_warn("route moved prefix=%s from=%s to=%s", prefix, other, peer);
 		break;
 	case WGH_EVENT_PORT_UNUSABLE:

@@ -5,6 +5,7 @@
 #include "control/factory_hub_internal.h"
 
 #include "control/error.h"
+#include "control/journal.h"
 #include "control/log.h"
 #include "control/note_once.h"
 #include "control/text.h"
@@ -266,6 +267,7 @@ void factory_hub_apply(struct factory_hub *hub, const char *source)
 		goto out;
 	}
 	trouble_end(&hub->troubles, TROUBLE_PEERS);
+	journal_change(source, &sync.change, running, hub->names);
 	hub->n_added += sync.n_added;
 	hub->n_changed += sync.n_changed;
 	hub->n_removed += sync.n_removed;

@@ -27,6 +27,7 @@ static const struct option long_options[] = {
 	{"policy", required_argument, NULL, HUB_OPT_POLICY},
 	{"metrics", required_argument, NULL, HUB_OPT_METRICS},
 	{"metrics-token", required_argument, NULL, HUB_OPT_METRICS_TOKEN},
+	{"events", required_argument, NULL, HUB_OPT_EVENTS},
 	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
@@ -150,6 +151,9 @@ const char *hub_options_take(struct hub_options *o, int option, const char *valu
 	case HUB_OPT_METRICS:
 		o->daemon.metrics.where = value;
 		return metrics_check(value);
+	case HUB_OPT_EVENTS:
+		o->daemon.events_path = value;
+		return *value == '/' || !strcmp(value, "-") ? NULL : "must begin with /, or be -";
 	case HUB_OPT_METRICS_TOKEN:
 		o->daemon.metrics.token_path = value;
 		return *value ? NULL : "it is empty";

@@ -32,6 +32,7 @@ enum hub_option {
 	HUB_OPT_NO_SANDBOX,
 	HUB_OPT_POLICY,
 	HUB_OPT_METRICS,
+	HUB_OPT_EVENTS,
 	HUB_OPT_METRICS_TOKEN,
 	HUB_OPT_DIR,
 	N_HUB_OPTIONS,
@@ -77,6 +78,8 @@ MUST_CHECK int hub_options_read(struct hub_options *options, const struct comman
 	"  --metrics-token FILE   who asks for them must bring the token in FILE; needed where "   \
 	"other\n"                                                                                  \
 	"                         machines reach PLACE\n"                                          \
+	"  --events FILE|-        what happens, as JSON lines: appended to FILE, or to standard "  \
+	"output\n"                                                                                 \
 	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
 	"looks;\n"                                                                                 \
 	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \
