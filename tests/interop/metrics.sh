@@ -127,6 +127,19 @@ test_unix_socket_is_its_owners_and_goes_with_the_hub() {
 	must "the socket is still there" [ ! -e $T/metrics.sock ]
 }
 
+test_dashboard_asks_for_metrics_that_exist() {
+	local name names
+	world 1
+	up 1 --metrics 127.0.0.1:9586
+	get http://127.0.0.1:9586/metrics >$T/metrics
+	names=$(grep -oE '\b(wghub|wireguard)_[a-z_]+' packaging/grafana.json | sort -u)
+	must "it asks for nothing" [ "$(echo "$names" | wc -l)" -gt 5 ]
+	for name in $names; do
+		grep -q "^# TYPE $name " $T/metrics || fail "there is no $name"
+	done
+	python3 -c 'import json; assert len(json.load(open("packaging/grafana.json"))["panels"]) == 10'
+}
+
 # The 17th client waits outside, and none of them keeps the hub from its work.
 test_silent_clients_do_no_harm() {
 	world 1
