@@ -211,6 +211,7 @@ call() {
 	client) client_calls ;;
 	policy) run policy test $engineer_ip host && run policy check $T/policy ;;
 	why) ip netns exec hub "$wghub" why $engineer_ip host >>$T/said 2>&1 || true ;; # it is not online
+	doctor) ip netns exec hub env LOG_LEVEL=debug "$wghub" doctor >>$T/said 2>&1 || true ;; # it may find something
 	server) run server show "${api[@]}" -t "$FACTORY_TOKEN" -k $T/hub.key --json ;;
 	bench) ;; # knows no secret but its own
 	*) fail "no call of wghub $1 in this test: add one" ;;
