@@ -239,7 +239,7 @@ deb:
 	@packaging/deb.sh $(VERSION)
 
 # They are installed, used, upgraded and purged in a Debian 12 of their own.
-check-deb: deb all
+check-deb: deb all $(B)/tests/package/unit
 	@tests/package/deb.sh
 
 .PHONY: install clean format

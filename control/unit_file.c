@@ -85,7 +85,8 @@ static void put_service(FILE *out, const struct unit *unit)
 			fputc(' ', out);
 		put_word(out, unit->words[i], true);
 	}
-	fputs("\nExecReload=/bin/kill -HUP $MAINPID\n", out);
+	/* +: the hub is another user by then, and CAP_KILL is not among the rights here. */
+	fputs("\nExecReload=+/bin/kill -HUP $MAINPID\n", out);
 	if (unit->token_path) {
 		fputs("LoadCredential=apitoken:", out);
 		put_path(out, unit->token_path);

@@ -52,6 +52,7 @@ test_service_starts_without_root() {
 	notun) equal "$(status_of "$(main_pid)" CapPrm)" 0000000000000000 ;;
 	esac
 	journalctl -q -u "$unit" --no-pager | grep -q 'sandbox on'
+	if journalctl -q -u "$unit" --no-pager | grep 'sandbox incomplete'; then fail "it is not complete"; fi
 	systemctl show -P StatusText "$unit" | grep -q 'hub: UDP port 51820, 1 peers'
 	wg show hub | grep -q 'listening port: 51820'
 }
@@ -115,6 +116,35 @@ test_socket_unit_hands_its_sockets_over() {
 	systemctl stop wghub@hub.socket
 	[ ! -e /run/wireguard/hub.sock ]
 	systemctl start "$unit"
+}
+
+# What `wghub enable` writes begins as root; there is no Factory here that it could ask.
+test_unit_of_a_factorys_hub() {
+	[ "$mode" = tun ] || return 0
+	local unit=factory-vpn-acme pid
+	mkdir -p -m 700 /etc/wireguard
+	(
+		umask 077
+		wghub genkey >/etc/wireguard/acme.key
+		echo tokentokentokentokentoken >/etc/wireguard/acme.creds
+	)
+	cp /debs/$unit.service /etc/systemd/system/
+	systemctl daemon-reload
+	systemctl start $unit
+	pid=$(main_pid)
+	equal "$(ps -o user= -p "$pid")" wghub
+	equal "$(status_of "$pid" CapPrm)" 0000000000001000
+	if journalctl -q -u $unit --no-pager | grep 'sandbox incomplete'; then fail "its sandbox is not complete"; fi
+	(umask 077; echo "$(wghub pubkey <$T/p1.key) 10.42.42.253 bench" >/etc/wireguard/factory-clients.conf)
+	wait_for 10 eval 'wghub status | grep -q "^clients: *0 of 1"' || fail "the clients file is not read"
+	wait_for 10 test -s /var/lib/wghub/acme.json || fail "its state is not written"
+	systemctl reload $unit
+	equal "$(main_pid)" "$pid"
+	equal "$(systemctl is-active $unit)" active
+	systemctl stop $unit
+	if ip link show fioacme; then fail "the interface is still there"; fi
+	rm -r /etc/wireguard /etc/systemd/system/$unit.service
+	systemctl daemon-reload
 }
 
 test_upgrade_restarts_what_runs_and_keeps_the_administrators_files() {
