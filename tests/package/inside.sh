@@ -143,7 +143,7 @@ test_unit_of_a_factorys_hub() {
 	equal "$(systemctl is-active $unit)" active
 	systemctl stop $unit
 	if ip link show fioacme; then fail "the interface is still there"; fi
-	rm -r /etc/wireguard /etc/systemd/system/$unit.service
+	rm -r /etc/wireguard/* /etc/systemd/system/$unit.service
 	systemctl daemon-reload
 }
 
