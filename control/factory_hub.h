@@ -24,7 +24,8 @@ struct factory_hub_options {
 	struct factory_poll_options poll; /* borrowed until the end */
 	uint8_t private_key[WGH_KEY_BYTES];
 	const char *state_path, *clients_path, *hosts_path; /* NULL: none */
-	const struct wgh_prefix *ranges; /* where devices and clients live; borrowed until the end */
+	const struct wgh_prefix
+		*ranges; /* where devices and clients live; borrowed until the end */
 	size_t n_ranges; /* 0: as wanted.h says */
 };
 

@@ -207,7 +207,8 @@ static int update_endpoint(int argc, char **argv)
 		code = o.key_path ? factory_read_key(&o)
 				  : say_usage(o.command, "--privatekey FILE is missing");
 	if (!code && !o.endpoint && !o.port)
-		code = say_usage(o.command, "what is new? --endpoint HOST (or auto), --port N, or both");
+		code = say_usage(
+			o.command, "what is new? --endpoint HOST (or auto), --port N, or both");
 	if (!code) {
 		if (!o.hub.daemon.socket_dir)
 			o.hub.daemon.socket_dir = uapi_socket_default_dir();

@@ -1,5 +1,5 @@
-/* unit.h - the service of a Factory's hub on this host: its file written, and systemd told, where it
- * runs.
+/* unit.h - the service of a Factory's hub on this host: its file written, and systemd told, where
+ * it runs.
  */
 #ifndef CONTROL_UNIT_H
 #define CONTROL_UNIT_H

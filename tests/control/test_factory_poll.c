@@ -94,8 +94,7 @@ static void begin(void)
 		.clients_path = clients_path,
 		.hosts_path = hosts_path};
 	struct wgh_device_options d = {
-		.size = sizeof d,
-		.ifname = "test0", .tun_fd = -1, .no_tun = true, .n_workers = 1};
+		.size = sizeof d, .ifname = "test0", .tun_fd = -1, .no_tun = true, .n_workers = 1};
 	const struct policy_options no_policy = {.path = NULL};
 	struct wgh_error error = {""};
 

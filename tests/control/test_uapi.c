@@ -652,7 +652,9 @@ static void test_own_answer_tells_policy_group_and_nat(void **state)
 		w.extra = (struct uapi_extra){.line = line_of, .group = group_of, .arg = &width};
 		n = uapi_write(&w, out, sizeof out - 1);
 		out[n] = 0;
-		assert_int_equal(strstr(out, "\ngroup=group 3\nnat=auto\nwide=ipv6\nflows=5\n") != NULL, own);
+		assert_int_equal(
+			strstr(out, "\ngroup=group 3\nnat=auto\nwide=ipv6\nflows=5\n") != NULL,
+			own);
 		assert_int_equal(strstr(out, "\npolicy=2 000") != NULL, own);
 		assert_null(strstr(out, "\npolicy=3 "));
 		assert_non_null(strstr(out, "\nerrno=0\n\n"));

@@ -26,7 +26,8 @@ static int teardown(void **state)
 
 #define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
 
-/* Its session is over, so that the hub has to call it; and it may, having been silent for a while. */
+/* Its session is over, so that the hub has to call it; and it may, having been silent for a while.
+ */
 static void forget_session(unsigned n)
 {
 	fixture_advance(&f, 10 * NS_PER_S);

@@ -1,6 +1,6 @@
-/* two_hubs.c - a program outside the tree: hubs in several threads, whose numbers others read meanwhile,
- * and two devices that talk to each other, all in one process. Includes installed headers only, and has
- * names of its own that are the library's inside: they must not meet.
+/* two_hubs.c - a program outside the tree: hubs in several threads, whose numbers others read
+ * meanwhile, and two devices that talk to each other, all in one process. Includes installed
+ * headers only, and has names of its own that are the library's inside: they must not meet.
  */
 #include "tests/lib/net.h"
 
@@ -64,8 +64,8 @@ static void try_hubs(void)
 	for (unsigned t = 0; t < N_NETS; t++) {
 		net_init(&nets[t]);
 		for (unsigned i = 0; i < NET_NODES; i++)
-			net_hub_new(&nets[t], i,
-				(struct wgh_hub_options){.memory_bytes = 4u << 20});
+			net_hub_new(
+				&nets[t], i, (struct wgh_hub_options){.memory_bytes = 4u << 20});
 		net_star(&nets[t]);
 		n_running++;
 		NET_MUST(!pthread_create(&threads[t], NULL, run_net, &nets[t]));
