@@ -111,11 +111,14 @@ static void test_somebody_is_a_group_a_name_a_key_or_an_address(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct policy_file *file;
 
-		snprintf(text, sizeof text, "deny %s -> any\ngroup lab = press-2", cases[i].text);
+		snprintf(text, sizeof text, "deny %s -> any\ngroup lab = press-2\ndeny any -> %s",
+			cases[i].text, cases[i].text);
 		file = parse_well(text);
-		assert_int_equal(file->n_rules, 1);
+		assert_int_equal(file->n_rules, 2);
 		assert_int_equal(file->rules[0].from.kind, cases[i].kind);
 		assert_who(file, &file->rules[0].from, cases[i].shown);
+		assert_int_equal(file->rules[1].to.kind, cases[i].kind);
+		assert_who(file, &file->rules[1].to, cases[i].shown);
 		policy_file_free(file);
 	}
 }
@@ -294,7 +297,8 @@ static void test_rule_that_never_counts_is_noted(void **state)
 					      "allow client -> host tcp 22\n"
 					      "allow client -> host\n"
 					      "ping any -> peer\n"
-					      "allow client -> peer tcp 1");
+					      "allow client -> peer tcp 1\n"
+					      "allow client -> peer udp 1");
 
 	(void)state;
 	assert_int_equal(file->notes.n, 1);

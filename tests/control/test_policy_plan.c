@@ -233,6 +233,12 @@ static void test_key_counts_also_before_it_is_a_peer(void **state)
 	assert_memory_equal(p.plan->rules[0].from.peer.bytes, unknown, 32);
 	assert_int_equal(decide(p.plan, PRESS_1, PRESS_2, 6, 1), WGH_ALLOW);
 	planned_fini(&p);
+	/* Whoever it will be: the first line goes before. */
+	p = plan_of("allow device -> device\n"
+		    "deny BwcAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= -> device\n");
+	assert_int_equal(p.plan->policy.n_rules, 2);
+	assert_int_equal(p.plan->rules[0].verdict, WGH_ALLOW);
+	planned_fini(&p);
 }
 
 static void test_address_means_the_peer_that_owns_it(void **state)

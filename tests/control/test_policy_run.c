@@ -105,6 +105,21 @@ static void test_new_peers_and_their_groups_are_one_change(void **state)
 	policy_run_free(run);
 }
 
+static void test_peer_that_goes_is_given_nothing(void **state)
+{
+	struct policy_run *run = begin(&(struct policy_options){.path = NULL});
+	struct wgh_peer_change removed = {.public_key.bytes = {2}, .flags = WGH_PEER_REMOVE};
+	struct wgh_change change = {.peers = &removed, .n_peers = 1};
+	struct wgh_snapshot running = {.n_peers = 0};
+	struct policy_amended a = amend(run, &change, &running);
+
+	(void)state;
+	assert_int_equal(a.change.n_peers, 3);
+	assert_int_equal(a.change.peers[0].flags, WGH_PEER_REMOVE);
+	policy_amended_fini(&a);
+	policy_run_free(run);
+}
+
 static struct wgh_peer_view views[] = {
 	{.public_key.bytes = {3}, .group = WGH_GROUP_CLIENT, .nat = WGH_NAT_NEVER},
 	{.public_key.bytes = {1}, .group = WGH_GROUP_DEVICE, .nat = WGH_NAT_AUTO},
@@ -285,6 +300,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_new_peers_and_their_groups_are_one_change),
+		cmocka_unit_test(test_peer_that_goes_is_given_nothing),
 		cmocka_unit_test(test_what_the_device_has_already_is_no_change),
 		cmocka_unit_test(test_wrong_file_is_refused_at_the_start_and_changes_nothing_later),
 		cmocka_unit_test(test_options_say_what_a_last_line_would),

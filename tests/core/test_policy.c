@@ -188,6 +188,24 @@ static void test_policy_refusal_names_the_rule_and_what_is_wrong(void **state)
 	assert_refused(&p, "1025 rules: at most 1024");
 }
 
+static void test_policy_one_port_may_lead_each_sender_elsewhere(void **state)
+{
+	struct wgh_forward forwards[2] = {
+		{.from = group(DEVICE), .to = KEY_A, .proto = 6, .port = 8883, .to_port = 1},
+		{.from = group(CLIENT), .to = KEY_A, .proto = 6, .port = 8883, .to_port = 2}};
+	struct wgh_policy p = defaults();
+	struct policy *policy;
+	struct wgh_error error = {""};
+
+	(void)state;
+	p.forwards = forwards;
+	p.n_forwards = 2;
+	assert_int_equal(policy_new(&policy, &p, NULL, &error), 0);
+	assert_true(policy_forward_allows(&policy->said.forwards[1], NULL, CLIENT));
+	assert_false(policy_forward_allows(&policy->said.forwards[0], NULL, CLIENT));
+	policy_free(policy);
+}
+
 static void test_policy_refusal_names_the_forward_and_what_is_wrong(void **state)
 {
 	const struct wgh_forward good = {
@@ -445,6 +463,7 @@ int main(void)
 		cmocka_unit_test(test_policy_first_rule_that_matches_decides),
 		cmocka_unit_test(test_policy_rule_with_a_key_is_not_about_the_host),
 		cmocka_unit_test(test_policy_refusal_names_the_rule_and_what_is_wrong),
+		cmocka_unit_test(test_policy_one_port_may_lead_each_sender_elsewhere),
 		cmocka_unit_test(test_policy_refusal_names_the_forward_and_what_is_wrong),
 		cmocka_unit_test(test_policy_refusal_names_the_bound),
 		cmocka_unit_test(test_policy_pairs_are_plain_where_no_rule_could_say_otherwise),

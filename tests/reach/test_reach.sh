@@ -71,14 +71,15 @@ test_a_hub_that_starts_anew_ends_connections_at_once() {
 
 test_a_port_of_the_hub_leads_a_stock_device_to_an_engineer_and_another_device() {
 	policy "forward $(addr4 hub):8883/tcp -> c1:7000 from device" \
-		'forward 8884/tcp -> s2:7000 from s1' 'forward [fd42::1]:8885/tcp -> w1:7000 from device'
+		'forward 8884/tcp -> s2:7000 from s1' 'forward 8884/tcp -> c1:7000 from s2' 'forward [fd42::1]:8885/tcp -> w1:7000 from device'
 	people c1 s1 s2 w1
 	hub_up
 	everybody_is_there c1 s1 s2 w1
 	equal "$(in_ns p3 "$traffic" tcp "$(addr4 hub)" 8883)" "$(addr4 s1)" "an engineer sees the device"
 	equal "$(in_ns p3 "$traffic" tcp "$(addr4 hub)" 8884)" "$(addr4 hub)" "a stock device sees the hub"
 	equal "$(in_ns p3 "$traffic" tcp "$(addr6 hub)" 8885)" "$(addr6 s1)" "a wide device sees the device"
-	must_not "s2 may not use that port" in_ns p4 "$traffic" tcp "$(addr4 hub)" 8884
+	equal "$(in_ns p4 "$traffic" tcp "$(addr4 hub)" 8884)" "$(addr4 s2)" "the same port of another"
+	must_not "w1 may not use that port" in_ns p5 "$traffic" tcp "$(addr4 hub)" 8884
 	must_not "a client may not use that port" in_ns p1 "$traffic" tcp "$(addr4 hub)" 8884
 	must "why does not know it" why s1 c1 tcp 7000
 	must "why does not tell the port: $(cat $T/why)" grep -q 'port 8883' $T/why
