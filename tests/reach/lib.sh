@@ -58,17 +58,17 @@ member() {
 
 is_serving() { listens "$(ns_of "$1")" -t 7000; }
 
-# people NAME...: the hub's file and those.
+# people NAME...: the hub's file has those.
 people() {
-	local name
 	world 6
 	hub_file "$@"
-	for name in "$@"; do member "$name"; done
 }
 
-# everybody_is_there NAME...: handshakes and, where the policy lets probes find it out, reach.
+# everybody_is_there NAME...: started after the hub, for a first call to nobody is repeated after five
+# seconds only; with handshakes and, where the policy lets probes find it out, reach.
 everybody_is_there() {
 	local name
+	for name in "$@"; do member "$name"; done
 	for name in "$@"; do
 		ping_ok "$(ns_of "$name")" "$(addr4 hub)"
 		wait_for 20 is_serving "$name" || fail "$name does not serve"

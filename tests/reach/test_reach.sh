@@ -88,9 +88,7 @@ test_a_port_of_the_hub_leads_a_stock_device_to_an_engineer_and_another_device() 
 
 test_a_device_that_is_off_is_unreachable_at_once() {
 	policy
-	world 6
-	hub_file c1 s1 s2
-	member c1
+	people c1 s1 s2
 	hub_up
 	everybody_is_there c1
 	in_ns p1 ping -n -c 1 -W 30 "$(addr4 s2)" >$T/ping 2>&1 || true
