@@ -255,6 +255,25 @@ static void walk_online(struct walk *w, long end, bool is_target)
 	}
 }
 
+/* Does it send from the address that it owns here? */
+static void walk_source(struct walk *w)
+{
+	const struct policy_peer *peer = &w->facts->world_peers[w->from];
+	uint32_t n = drop_count(w->facts, w->from, "source");
+	struct why_step *step = add(w, n ? WHY_NOTE : WHY_OK, "source");
+	char prefix[TEXT_PREFIX_CHARS] = "no address";
+
+	if (peer->n_prefixes)
+		text_from_prefix(prefix, &peer->prefixes[0]);
+	if (!n) {
+		say(step->text, "it may send from %s, and sent from nowhere else", prefix);
+		return;
+	}
+	step->about = "source";
+	say(step->text, "it may send from %s, but %u packets came from other addresses", prefix, n);
+	say(step->remedy, "%s", why_drop("source")->remedy);
+}
+
 /* ---- what its drops say ---- */
 
 static void say_drop(struct why_step *step, unsigned reason, uint64_t count, const char *whose)
@@ -533,8 +552,10 @@ int why_walk(struct why_report *report, const struct facts *facts,
 	err = walk_end(&w, "from", question->from, &w.from, w.from_text, error);
 	if (err)
 		return err;
-	if (w.from >= 0)
+	if (w.from >= 0) {
 		walk_online(&w, w.from, false);
+		walk_source(&w);
+	}
 	err = walk_end(&w, "to", question->to, &w.to, w.to_text, error);
 	if (err)
 		return err;

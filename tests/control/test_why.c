@@ -128,6 +128,7 @@ static void test_a_link_that_works_breaks_nowhere(void **state)
 	assert_null(why_broken(&w.report));
 	assert_non_null(strstr(step_of(&w, "from")->text, "10.42.42.254/32"));
 	assert_non_null(strstr(step_of(&w, "from_online")->text, "10 s ago, from 192.0.2.1:1000"));
+	assert_non_null(strstr(step_of(&w, "source")->text, "from 10.42.42.254/32, and sent"));
 	assert_non_null(
 		strstr(step_of(&w, "policy")->text, "start tcp 22 to press-1 (by default)"));
 	assert_non_null(strstr(step_of(&w, "to_reach")->text, "sees 10.42.42.1 as the sender"));
@@ -315,6 +316,8 @@ static void test_drops_of_both_ends_are_explained(void **state)
 	assert_int_equal(n, 3);
 	assert_string_equal(step_of(&w, "drop")->about, "source");
 	assert_non_null(strstr(step_of(&w, "drop")->text, "7 packets of laptop1 dropped"));
+	assert_int_equal(step_of(&w, "source")->state, WHY_NOTE);
+	assert_non_null(strstr(step_of(&w, "source")->text, "7 packets came from other addresses"));
 	assert_int_equal(step_of(&w, "mtu")->state, WHY_NOTE);
 	assert_non_null(strstr(step_of(&w, "mtu")->remedy, "clamp-mss"));
 	assert_null(step_of(&w, "hub_drop")); /* both connect */
