@@ -1,6 +1,7 @@
 /* fuzz_datagram.c - any datagrams into a hub with three peers: as they are, and sealed or signed
  * correctly around any content. No byte outside a buffer, no packet unaccounted for, nothing sent
- * to an address that is no peer's, nothing in the TUN whose source is not its sender's.
+ * to an address that is no peer's, nothing in the TUN whose source is not its sender's but errors
+ * of the hub.
  *
  * Input: a byte of options, then steps, each a byte that says what to do and about which peer, two
  * bytes of length, and so many bytes. Peer 1 has a session it began, peer 2 one the hub began,
@@ -157,7 +158,18 @@ static void take_step(uint8_t what, struct remote *r, const uint8_t *data, size_
 	}
 }
 
-/* What must hold whatever came in; the TUN's packets from first_tun on are of this step. */
+/* What the hub tells its own host, in the name of the address that the packet was for. */
+static bool is_error(const uint8_t *packet, const struct ip_info *info)
+{
+	const uint8_t type = packet[info->l4_offset];
+
+	if (info->proto == IP_PROTO_ICMP)
+		return type == 3 || type == 11;
+	return info->proto == IP_PROTO_ICMPV6 && type >= 1 && type <= 3;
+}
+
+/* What must hold whatever came in; the TUN's packets from first_tun on are of this step, sender
+ * NULL if it was the host's. */
 static void check(const struct remote *sender, size_t first_tun)
 {
 	fixture_check_sum(&f);
@@ -177,7 +189,8 @@ static void check(const struct remote *sender, size_t first_tun)
 		require(ip_parse(&info, f.tun[i].data, f.tun[i].len_bytes) == DROP_NONE);
 		require(info.len_bytes == f.tun[i].len_bytes);
 		owner = route_lookup(relaxed_get(&f.hub->view)->routes, &info.src);
-		require(owner && owner == remote_peer(&f, sender));
+		require(sender ? owner && owner == remote_peer(&f, sender)
+			       : is_error(f.tun[i].data, &info));
 	}
 	require(f.hub->keypairs.n_used <= 3 * f.hub->peers.n_peers);
 	require(f.hub->handshakes.n_used <= f.hub->peers.n_peers);
@@ -212,7 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const size_t n_tun = f.n_tun;
 
 		take_step(what, r, data, n);
-		check(r, n_tun);
+		check(what % N_STEPS == STEP_HOST ? NULL : r, n_tun);
 		/* The hub's last words may be an initiation to answer, so they are kept for a
 		 * while. Time can add a keepalive a second for each peer. */
 		if (f.n_sent > SENT_MAX / 4 || f.n_tun > SENT_MAX / 4)

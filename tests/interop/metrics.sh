@@ -24,6 +24,7 @@ conf() {
 up() {
 	conf "$1"
 	shift
+	rm -f $T/hub0.log # what a hub before it said does not count
 	ip netns exec hub "$wghub" up -f --no-tun "$@" $T/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
