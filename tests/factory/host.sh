@@ -46,8 +46,14 @@ is-active) runs ;;
 stop) stop ;;
 restart)
 	stop
+	rm -f "$T/units/$unit.ready"
 	setsid $T/bin/unit.py "$T/units/$unit" </dev/null >>$T/unit.log 2>&1 &
 	echo $! >"$T/$unit.pid"
+	grep -qx Type=notify "$T/units/$unit" || exit 0
+	until [ -e "$T/units/$unit.ready" ]; do # as systemctl does
+		runs || { echo "Job for $unit failed" >&2; exit 1; }
+		sleep 0.02
+	done
 	;;
 esac
 END
