@@ -3,13 +3,12 @@
  * lists sort the snapshot's peers once. */
 #include "control/factory_hub_internal.h"
 
+#include "control/key_index.h"
 #include "control/text.h"
 #include "crypto/key_text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NETWORK_BITS 24
@@ -209,46 +208,16 @@ void factory_tell_status(FILE *out, struct factory_hub *hub, const struct wgh_sn
 
 /* ---- peers ---- */
 
+KEY_INDEX_CAN_HOLD(struct wgh_peer_view);
+
 struct views {
-	const struct wgh_peer_view **sorted; /* by key */
-	size_t n;
+	struct key_index by_key; /* of the running peers */
 	double now_s;
 };
 
-static int compare_views(const void *a, const void *b)
-{
-	const struct wgh_peer_view *const *x = a, *const *y = b;
-
-	return memcmp(&(*x)->public_key, &(*y)->public_key, sizeof(*x)->public_key);
-}
-
-static int sort_views(struct views *views, const struct wgh_snapshot *running)
-{
-	views->n = running->n_peers;
-	views->now_s = factory_hub_now_s(CLOCK_REALTIME);
-	views->sorted = calloc(views->n + 1, sizeof *views->sorted);
-	if (!views->sorted)
-		return -ENOMEM;
-	for (size_t i = 0; i < views->n; i++)
-		views->sorted[i] = &running->peers[i];
-	qsort(views->sorted, views->n, sizeof *views->sorted, compare_views);
-	return 0;
-}
-
-static const struct wgh_peer_view *find_view(
-	const struct views *views, const struct wgh_public_key *key)
-{
-	const struct wgh_peer_view wanted = {.public_key = *key}, *at = &wanted, **found;
-
-	if (!views->n)
-		return NULL;
-	found = bsearch(&at, views->sorted, views->n, sizeof *views->sorted, compare_views);
-	return found ? *found : NULL;
-}
-
 static void put_tunnel(FILE *out, const struct views *views, const struct wgh_public_key *key)
 {
-	const struct wgh_peer_view *view = find_view(views, key);
+	const struct wgh_peer_view *view = key_index_find(&views->by_key, key);
 
 	fprintf(out, "state=%s\n", view && is_online(view, views->now_s) ? "online" : "offline");
 	if (!view)
@@ -299,14 +268,16 @@ static void put_listed(FILE *out, const struct factory_peer *device)
 int factory_tell_peers(FILE *out, const struct factory_hub *hub, unsigned origins,
 	const struct wgh_snapshot *running)
 {
-	struct views views;
+	struct views views = {.now_s = factory_hub_now_s(CLOCK_REALTIME)};
 	bool off = trouble_is(&hub->troubles, TROUBLE_SWITCHED_OFF);
 	size_t n;
 	const struct wanted_peer *peers = wanted_peers(hub->wanted, &n);
 	const struct wanted_refusal *refusals;
+	int err = key_index_init(
+		&views.by_key, running->peers, running->n_peers, sizeof *running->peers);
 
-	if (sort_views(&views, running))
-		return -ENOMEM;
+	if (err)
+		return err;
 	for (size_t i = 0; i < n; i++) {
 		if (origins & ORIGIN_BIT(peers[i].origin))
 			put_peer(out, &views, &peers[i]);
@@ -322,7 +293,7 @@ int factory_tell_peers(FILE *out, const struct factory_hub *hub, unsigned origin
 		if (!device->enabled || off)
 			put_listed(out, device);
 	}
-	free(views.sorted);
+	key_index_fini(&views.by_key);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "control/policy_run.h"
 
 #include "control/error.h"
+#include "control/key_index.h"
 #include "control/log.h"
 #include "control/policy_words.h"
 #include "control/text.h"
@@ -159,48 +160,16 @@ int policy_run_reload(struct policy_run *run, struct wgh_error *error)
 
 /* ---- what the device is told ---- */
 
-/* Running peers, changes of peers or peers of a file, by key: all begin with it. */
-struct key_index {
-	const struct wgh_public_key **keys;
-	size_t n;
-};
-
-_Static_assert(offsetof(struct wgh_peer_view, public_key) == 0, "key_index");
-_Static_assert(offsetof(struct wgh_peer_change, public_key) == 0, "key_index");
-_Static_assert(offsetof(struct conf_peer, public_key) == 0, "key_index");
-
-static int compare_keys(const void *a, const void *b)
-{
-	return memcmp(*(const struct wgh_public_key *const *)a,
-		*(const struct wgh_public_key *const *)b, sizeof(struct wgh_public_key));
-}
-
-static int index_init(struct key_index *index, const void *first, size_t n, size_t size_bytes)
-{
-	index->n = n;
-	index->keys = calloc(n + 1, sizeof *index->keys);
-	if (!index->keys)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		index->keys[i] = (const void *)((const char *)first + i * size_bytes);
-	qsort(index->keys, n, sizeof *index->keys, compare_keys);
-	return 0;
-}
-
-static const void *index_find(const struct key_index *index, const struct wgh_public_key *key)
-{
-	const struct wgh_public_key **found =
-		bsearch(&key, index->keys, index->n, sizeof *index->keys, compare_keys);
-
-	return found ? *found : NULL;
-}
+KEY_INDEX_CAN_HOLD(struct wgh_peer_view);
+KEY_INDEX_CAN_HOLD(struct wgh_peer_change);
+KEY_INDEX_CAN_HOLD(struct conf_peer);
 
 /* Into the change that the peer has in this set already, or into one of its own. */
 static void add_setting(struct policy_amended *out, const struct key_index *changes,
 	const struct wgh_public_key *key, const struct policy_setting *setting,
 	const struct wgh_peer_view *view)
 {
-	struct wgh_peer_change *c = (void *)index_find(changes, key);
+	struct wgh_peer_change *c = (void *)key_index_find(changes, key);
 
 	if (view ? view->group == setting->group && view->nat == setting->nat
 		 : setting->group == WGH_GROUP_PEER && setting->nat == WGH_NAT_NEVER)
@@ -221,13 +190,13 @@ static int add_settings(struct policy_amended *out, const struct policy_world *w
 	const struct wgh_snapshot *running)
 {
 	struct key_index views = {0}, changes = {0};
-	int err = index_init(&views, running->peers, running->n_peers, sizeof *running->peers);
+	int err = key_index_init(&views, running->peers, running->n_peers, sizeof *running->peers);
 
 	if (!err)
-		err = index_init(&changes, out->peers, out->change.n_peers, sizeof *out->peers);
+		err = key_index_init(&changes, out->peers, out->change.n_peers, sizeof *out->peers);
 	for (size_t i = 0; !err && i < world->n_peers; i++) {
 		const struct policy_peer *peer = &world->peers[i];
-		const struct wgh_peer_view *view = index_find(&views, &peer->public_key);
+		const struct wgh_peer_view *view = key_index_find(&views, &peer->public_key);
 		struct policy_setting setting = policy_default_setting(peer->group);
 
 		if (out->plan)
@@ -235,8 +204,8 @@ static int add_settings(struct policy_amended *out, const struct policy_world *w
 		if (out->plan || !view)
 			add_setting(out, &changes, &peer->public_key, &setting, view);
 	}
-	free(views.keys);
-	free(changes.keys);
+	key_index_fini(&views);
+	key_index_fini(&changes);
 	return err;
 }
 
@@ -349,7 +318,8 @@ int policy_world_of_conf(
 	struct key_index keys = {0};
 
 	if (!peers ||
-		index_init(&keys, conf ? conf->peers : NULL, n_conf, sizeof(struct conf_peer))) {
+		key_index_init(
+			&keys, conf ? conf->peers : NULL, n_conf, sizeof(struct conf_peer))) {
 		free(peers);
 		return -ENOMEM;
 	}
@@ -365,14 +335,14 @@ int policy_world_of_conf(
 	for (size_t i = 0; i < running->n_peers; i++) {
 		const struct wgh_peer_view *view = &running->peers[i];
 
-		if (index_find(&keys, &view->public_key))
+		if (key_index_find(&keys, &view->public_key))
 			continue;
 		peers[n++] = (struct policy_peer){.public_key = view->public_key,
 			.prefixes = view->allowed_ips,
 			.n_prefixes = view->n_allowed_ips,
 			.group = WGH_GROUP_PEER};
 	}
-	free(keys.keys);
+	key_index_fini(&keys);
 	*world = (struct policy_world){.peers = peers,
 		.n_peers = n,
 		.addresses = running->addresses,

@@ -2,47 +2,16 @@
  * every change of the Factory's devices and clients (wanted.c). */
 #include "control/sync.h"
 
+#include "control/key_index.h"
 #include "control/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Peers of a list by public key. Their structs begin with it. */
-struct index {
-	const struct wgh_public_key **keys;
-	size_t n;
-};
-
-_Static_assert(offsetof(struct conf_peer, public_key) == 0, "index");
-_Static_assert(offsetof(struct wgh_peer_view, public_key) == 0, "index");
-_Static_assert(offsetof(struct sync_peer, public_key) == 0, "index");
-
-static int compare_keys(const void *a, const void *b)
-{
-	return memcmp(*(const struct wgh_public_key *const *)a,
-		*(const struct wgh_public_key *const *)b, sizeof(struct wgh_public_key));
-}
-
-static int index_init(struct index *index, const void *first, size_t n, size_t size_bytes)
-{
-	index->n = n;
-	index->keys = calloc(n + 1, sizeof *index->keys);
-	if (!index->keys)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		index->keys[i] = (const void *)((const char *)first + i * size_bytes);
-	qsort(index->keys, n, sizeof *index->keys, compare_keys);
-	return 0;
-}
-
-static const void *index_find(const struct index *index, const struct wgh_public_key *key)
-{
-	const struct wgh_public_key **at =
-		bsearch(&key, index->keys, index->n, sizeof *index->keys, compare_keys);
-
-	return at ? *at : NULL;
-}
+KEY_INDEX_CAN_HOLD(struct conf_peer);
+KEY_INDEX_CAN_HOLD(struct wgh_peer_view);
+KEY_INDEX_CAN_HOLD(struct sync_peer);
 
 /* ---- are two lists of prefixes the same set? ---- */
 
@@ -134,13 +103,13 @@ static int peer_change(struct wgh_peer_change *c, const struct sync_peer *wanted
 
 /* ---- lists of peers ---- */
 
-static void remove_peers(struct sync *s, unsigned origins, const struct index *wanted,
+static void remove_peers(struct sync *s, unsigned origins, const struct key_index *wanted,
 	const struct wgh_snapshot *running, sync_origin_fn *origin_of, void *arg)
 {
 	for (size_t i = 0; i < running->n_peers; i++) {
 		const struct wgh_public_key *key = &running->peers[i].public_key;
 
-		if (index_find(wanted, key) || !(origins & ORIGIN_BIT(origin_of(arg, key))))
+		if (key_index_find(wanted, key) || !(origins & ORIGIN_BIT(origin_of(arg, key))))
 			continue;
 		s->peers[s->change.n_peers++] =
 			(struct wgh_peer_change){.public_key = *key, .flags = WGH_PEER_REMOVE};
@@ -149,13 +118,13 @@ static void remove_peers(struct sync *s, unsigned origins, const struct index *w
 }
 
 static int add_and_change_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted,
-	size_t n_wanted, const struct index *running, sync_origin_fn *origin_of, void *arg)
+	size_t n_wanted, const struct key_index *running, sync_origin_fn *origin_of, void *arg)
 {
 	struct wgh_allowed_ip *next = s->allowed_ips;
 
 	for (size_t i = 0; i < n_wanted; i++) {
 		const struct sync_peer *peer = &wanted[i];
-		const struct wgh_peer_view *now = index_find(running, &peer->public_key);
+		const struct wgh_peer_view *now = key_index_find(running, &peer->public_key);
 		struct wgh_peer_change *c = &s->peers[s->change.n_peers];
 		int err;
 
@@ -180,7 +149,7 @@ static int add_and_change_peers(struct sync *s, unsigned origins, const struct s
 int sync_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted, size_t n_wanted,
 	const struct wgh_snapshot *running, sync_origin_fn *origin_of, void *arg)
 {
-	struct index by_wanted = {0}, by_running = {0};
+	struct key_index by_wanted = {0}, by_running = {0};
 	size_t n_ips = 0;
 	int err = -ENOMEM;
 
@@ -190,15 +159,16 @@ int sync_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted,
 	s->peers = calloc(s->peers_cap, sizeof *s->peers);
 	s->allowed_ips = calloc(n_ips + 1, sizeof *s->allowed_ips);
 	if (!s->peers || !s->allowed_ips ||
-		index_init(&by_wanted, wanted, n_wanted, sizeof *wanted) ||
-		index_init(&by_running, running->peers, running->n_peers, sizeof *running->peers))
+		key_index_init(&by_wanted, wanted, n_wanted, sizeof *wanted) ||
+		key_index_init(
+			&by_running, running->peers, running->n_peers, sizeof *running->peers))
 		goto out;
 	remove_peers(s, origins, &by_wanted, running, origin_of, arg);
 	err = add_and_change_peers(s, origins, wanted, n_wanted, &by_running, origin_of, arg);
 	s->change.peers = s->peers;
 out:
-	free(by_wanted.keys);
-	free(by_running.keys);
+	key_index_fini(&by_wanted);
+	key_index_fini(&by_running);
 	if (err)
 		sync_fini(s);
 	return err;
@@ -215,17 +185,17 @@ static bool same_endpoint(const struct wgh_endpoint *a, const struct wgh_endpoin
 struct sync_peer *sync_conf_peers(const struct conf *conf, const struct conf *before)
 {
 	struct sync_peer *peers = calloc(conf->n_peers + 1, sizeof *peers);
-	struct index by_before;
+	struct key_index by_before;
 
 	if (!peers ||
-		index_init(&by_before, before ? before->peers : NULL, before ? before->n_peers : 0,
-			sizeof *conf->peers)) {
+		key_index_init(&by_before, before ? before->peers : NULL,
+			before ? before->n_peers : 0, sizeof *conf->peers)) {
 		free(peers);
 		return NULL;
 	}
 	for (size_t i = 0; i < conf->n_peers; i++) {
 		const struct conf_peer *now = &conf->peers[i];
-		const struct conf_peer *then = index_find(&by_before, &now->public_key);
+		const struct conf_peer *then = key_index_find(&by_before, &now->public_key);
 
 		peers[i] = (struct sync_peer){.public_key = now->public_key,
 			.origin = ORIGIN_CONF,
@@ -238,7 +208,7 @@ struct sync_peer *sync_conf_peers(const struct conf *conf, const struct conf *be
 			.preshared_key = now->preshared_key,
 			.keepalive_s = now->keepalive_s};
 	}
-	free(by_before.keys);
+	key_index_fini(&by_before);
 	return peers;
 }
 
@@ -264,14 +234,15 @@ static void interface_change(struct wgh_change *c, const struct conf *wanted,
 
 /* Peers of the file, now or before; who takes up a peer made by hand into the file owns it. */
 struct file_origin {
-	struct index wanted, before;
+	struct key_index wanted, before;
 };
 
 static enum origin file_origin_of(void *arg, const struct wgh_public_key *key)
 {
 	const struct file_origin *o = arg;
 
-	return index_find(&o->wanted, key) || index_find(&o->before, key) ? ORIGIN_CONF : ORIGIN_WG;
+	return key_index_find(&o->wanted, key) || key_index_find(&o->before, key) ? ORIGIN_CONF
+										  : ORIGIN_WG;
 }
 
 int sync_init(struct sync *s, const struct conf *wanted, const struct conf *before,
@@ -283,16 +254,16 @@ int sync_init(struct sync *s, const struct conf *wanted, const struct conf *befo
 
 	*s = (struct sync){0};
 	if (peers &&
-		!index_init(
+		!key_index_init(
 			&origin.wanted, wanted->peers, wanted->n_peers, sizeof *wanted->peers) &&
-		!index_init(&origin.before, before ? before->peers : NULL,
+		!key_index_init(&origin.before, before ? before->peers : NULL,
 			before ? before->n_peers : 0, sizeof *wanted->peers))
 		err = sync_peers(s, ORIGIN_BIT(ORIGIN_CONF), peers, wanted->n_peers, running,
 			file_origin_of, &origin);
 	if (!err)
 		interface_change(&s->change, wanted, before, running);
-	free(origin.wanted.keys);
-	free(origin.before.keys);
+	key_index_fini(&origin.wanted);
+	key_index_fini(&origin.before);
 	free(peers);
 	return err;
 }
