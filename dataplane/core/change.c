@@ -7,6 +7,7 @@
  */
 #include "core/hub.h"
 
+#include "core/change_form.h"
 #include "core/flows.h"
 #include "core/handshake.h"
 #include "core/ip.h"
@@ -17,14 +18,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CHANGE_FLAGS                                                                               \
-	(WGH_HAS_PRIVATE_KEY | WGH_HAS_LISTEN_PORT | WGH_HAS_FWMARK | WGH_REPLACE_PEERS |          \
-		WGH_HAS_POLICY | WGH_WHOLE | WGH_STRICT)
-#define PEER_FLAGS                                                                                 \
-	(WGH_PEER_REMOVE | WGH_PEER_UPDATE_ONLY | WGH_PEER_REPLACE_ALLOWED_IPS |                   \
-		WGH_PEER_HAS_PRESHARED_KEY | WGH_PEER_HAS_ENDPOINT | WGH_PEER_HAS_KEEPALIVE |      \
-		WGH_PEER_HAS_GROUP | WGH_PEER_HAS_NAT | WGH_PEER_HAS_TAG)
 
 /* Where a key stands at one point of the plan. */
 struct planned_key {
@@ -56,38 +49,6 @@ static int fail(struct wgh_error *error, int err, const char *what)
 	if (error)
 		snprintf(error->text, sizeof error->text, "%s", what);
 	return err;
-}
-
-/* ---- checks that need no plan ---- */
-
-static int check(const struct wgh_change *change, struct wgh_error *error)
-{
-	if (change->flags & ~CHANGE_FLAGS)
-		return fail(error, -EINVAL, "change set: flags that this version does not know");
-	if ((change->flags & WGH_HAS_POLICY) && !change->policy)
-		return fail(error, -EINVAL, "policy: none was given");
-	for (size_t i = 0; i < change->n_peers; i++) {
-		const struct wgh_peer_change *p = &change->peers[i];
-
-		if (p->flags & ~PEER_FLAGS)
-			return fail(error, -EINVAL, "peer: flags that this version does not know");
-		if ((p->flags & WGH_PEER_HAS_ENDPOINT) &&
-			((p->endpoint.family != WGH_IPV4 && p->endpoint.family != WGH_IPV6) ||
-				!p->endpoint.port))
-			return fail(error, -EINVAL,
-				"endpoint: must be an IPv4 or IPv6 address with a port above 0");
-		for (size_t k = 0; k < p->n_allowed_ips; k++)
-			if (ip_prefix_check(&p->allowed_ips[k].prefix))
-				return fail(error, -EINVAL,
-					"allowed ip: more prefix bits than its address has");
-		if ((p->flags & WGH_PEER_HAS_GROUP) && p->group >= WGH_GROUPS_MAX)
-			return fail(error, -EINVAL, "group: must be below 32");
-		if ((p->flags & WGH_PEER_HAS_GROUP) && p->group == WGH_GROUP_HOST)
-			return fail(error, -EINVAL, "group: a peer cannot be in the host's");
-		if ((p->flags & WGH_PEER_HAS_NAT) && p->nat > WGH_NAT_AUTO)
-			return fail(error, -EINVAL, "nat: must be never, always or auto");
-	}
-	return 0;
 }
 
 static bool changes_routes(const struct wgh_change *change)
@@ -586,7 +547,7 @@ static void apply(struct plan *plan, uint64_t now_ns)
 static int make_plan(struct plan *plan, struct hub *hub, const struct wgh_change *change,
 	struct wgh_error *error)
 {
-	int err = check(change, error);
+	int err = change_check_form(change, error);
 
 	if (err)
 		return err;

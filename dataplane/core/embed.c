@@ -124,6 +124,8 @@ static int check_options(const struct wgh_hub_options *o, struct wgh_error *erro
 		return fail(error, -EINVAL, "mtu_bytes: must be 576 to 65535, or 0");
 	if (o->n_events > EVENTS_MAX)
 		return fail(error, -EINVAL, "n_events: must be at most 1048576");
+	if (o->n_addresses && !o->addresses)
+		return fail(error, -EINVAL, "addresses: NULL, but n_addresses is not 0");
 	return 0;
 }
 
@@ -169,7 +171,8 @@ static int start(struct wgh_hub *h, const struct wgh_hub_options *o, struct wgh_
 	err = hub_set_addresses(h->hub, o->addresses, o->n_addresses);
 	if (err)
 		return fail(error, err,
-			err == -EINVAL ? "addresses: more prefix bits than the address has"
+			err == -EINVAL ? "addresses: more prefix bits than the address has, or a "
+					 "family that is not WGH_IPV4 or WGH_IPV6"
 				       : "not enough memory for the addresses");
 	hub_set_up(h->hub, true, 0);
 	return 0;
@@ -188,6 +191,7 @@ int wgh_hub_new(
 	struct wgh_hub *h;
 	int err;
 
+	*out = NULL;
 	if (!library_options(&o, sizeof o, options, options->size))
 		return fail(error, -EINVAL,
 			"size: not that of this version's options, or more than it knows");

@@ -197,6 +197,8 @@ static int check(const struct wgh_policy *p, struct wgh_error *error)
 				return fail(error,
 					"policy: group %u to %u: must be deny, allow or ping", from,
 					to);
+	if ((p->n_rules && !p->rules) || (p->n_forwards && !p->forwards))
+		return fail(error, "policy: rules or forwards: NULL, but their number is not 0");
 	if (p->n_rules > WGH_RULES_MAX)
 		return fail(error, "policy: %zu rules: at most %d", p->n_rules, WGH_RULES_MAX);
 	if (p->n_forwards > WGH_FORWARDS_MAX)

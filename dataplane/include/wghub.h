@@ -368,7 +368,7 @@ struct wgh_hub_options {
 };
 
 /* Up from the start, without key and peers. -EINVAL: options; -ENOENT, -EIO: no such AEAD back end
- * here, or it computes something wrong; -ENOMEM: memory, or the budget. */
+ * here, or it computes something wrong; -ENOMEM: memory, or the budget. *hub is then NULL. */
 int wgh_hub_new(
 	struct wgh_hub **hub, const struct wgh_hub_options *options, struct wgh_error *error);
 /* Wipes its keys. NULL is fine. */

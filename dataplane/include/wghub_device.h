@@ -74,8 +74,8 @@ struct wgh_device_options {
 /* Opens the TUN device (unless no_tun) and starts the threads. UDP sockets open when the device is up:
  * see wgh_device_is_up(). loop outlives the device; NULL: it gets a thread of its own.
  * -EINVAL: options; -EPERM, -ENODEV, -EBUSY: the TUN; -ENOENT, -EIO: the AEAD back end; -ENOMEM; else
- * what the system said about sockets and threads. On an error descriptors that were handed in are
- * closed. */
+ * what the system said about sockets and threads. On an error *device is NULL, and descriptors that
+ * were handed in are closed. */
 int wgh_device_new(struct wgh_device **device, uv_loop_t *loop,
 	const struct wgh_device_options *options, struct wgh_error *error);
 

@@ -115,6 +115,7 @@ int wgh_device_new(struct wgh_device **out, uv_loop_t *loop,
 	struct wgh_device *device;
 	int err;
 
+	*out = NULL;
 	if (!library_options(&o, sizeof o, options, options->size))
 		return device_fail(error, -EINVAL,
 			"size: not that of this version's options, or more than it knows");

@@ -362,8 +362,9 @@ static int new_hub(struct wgh_device *device, struct wgh_error *error)
 	if (o->no_tun && o->n_addresses) {
 		err = hub_set_addresses(device->hub, o->addresses, o->n_addresses);
 		if (err)
-			return device_fail(
-				error, err, "address: not a valid address with prefix length");
+			return device_fail(error, err,
+				"addresses: more prefix bits than the address has, or a family "
+				"that is not WGH_IPV4 or WGH_IPV6");
 	}
 	return 0;
 }

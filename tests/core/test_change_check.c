@@ -134,7 +134,7 @@ static void test_check_of_a_good_set_finds_nothing_and_of_a_bad_one_says_why(voi
 	peer.allowed_ips = &ip;
 	peer.n_allowed_ips = 1;
 	assert_int_equal(hub_check(f.hub, &change, NULL, 0, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "allowed ip"));
+	assert_non_null(strstr(error.text, "allowed_ips[0]: more prefix bits"));
 }
 
 static void test_check_changes_nothing(void **state)
@@ -178,6 +178,48 @@ static void test_unknown_flags_are_refused(void **state)
 	assert_int_equal(apply(&of_peer, NULL), -EINVAL);
 	assert_int_equal(apply(&of_set, NULL), -EINVAL);
 	assert_null(remote_peer(&f, &c));
+}
+
+/* What authors of programs forget. Each is refused by a line that names peer and member. */
+static void test_malformed_change_says_which_member_of_which_peer(void **state)
+{
+	const struct wgh_allowed_ip ips[] = {
+		{prefix4(10, 0, 0, 3, 32)}, {{.addr = {.family = 2 /* AF_INET */}, .bits = 32}}};
+	const struct wgh_policy policy = {0};
+	struct wgh_peer_change peers[2] = {
+		{.public_key = remote_key(&a)}, {.public_key = remote_key(&c)}};
+	struct wgh_change change = set(0, peers, 2);
+	struct wgh_error error;
+
+#define REFUSED(words)                                                                             \
+	assert_int_equal(apply(&change, &error), -EINVAL);                                         \
+	assert_non_null(strstr(error.text, words))
+	(void)state;
+	peers[1].allowed_ips = ips;
+	peers[1].n_allowed_ips = 2;
+	REFUSED("WGH_IPV4");
+	REFUSED("allowed_ips[1]");
+	assert_ptr_equal(strstr(error.text, "peers[1] "), error.text);
+	peers[1].allowed_ips = NULL;
+	REFUSED("allowed_ips: NULL");
+	peers[1].n_allowed_ips = 0;
+	peers[1].flags = WGH_PEER_HAS_ENDPOINT;
+	REFUSED("endpoint: family");
+	peers[1].endpoint.family = WGH_IPV4;
+	REFUSED("port above 0");
+	peers[1].flags = 0;
+	peers[1].reserved[5] = 1;
+	REFUSED("reserved");
+	peers[1].reserved[5] = 0;
+	change.reserved[0] = 1;
+	REFUSED("reserved");
+	change.reserved[0] = 0;
+	change.peers = NULL;
+	REFUSED("peers: NULL");
+	change = (struct wgh_change){.flags = WGH_HAS_POLICY, .policy = &policy};
+	REFUSED("policy");
+#undef REFUSED
+	assert_int_equal(f.hub->peers.n_peers, 2);
 }
 
 static void test_whole_set_removes_the_unlisted_and_keeps_sessions_of_the_listed(void **state)
@@ -238,6 +280,7 @@ int main(void)
 		TEST(test_check_changes_nothing),
 		TEST(test_strict_set_with_a_conflict_is_refused_whole),
 		TEST(test_unknown_flags_are_refused),
+		TEST(test_malformed_change_says_which_member_of_which_peer),
 		TEST(test_whole_set_removes_the_unlisted_and_keeps_sessions_of_the_listed),
 		TEST(test_whole_set_lists_a_peer_twice_and_has_the_prefixes_of_both),
 		TEST(test_whole_empty_set_empties_the_hub),

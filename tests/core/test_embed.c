@@ -456,7 +456,9 @@ static void test_embed_options_of_another_version_are_taken_or_refused(void **st
 		struct wgh_hub_options options;
 		uint64_t later;
 	} newer = {.options = {.size = sizeof newer}};
+	const struct wgh_prefix none = {.bits = 24};
 	struct wgh_hub *hub = NULL;
+	struct wgh_error error = {0};
 
 	(void)state;
 	assert_int_equal(wgh_hub_new(&hub, &newer.options, NULL), 0);
@@ -469,8 +471,18 @@ static void test_embed_options_of_another_version_are_taken_or_refused(void **st
 	newer.options.mtu_bytes = 100;
 	assert_int_equal(wgh_hub_new(&hub, &newer.options, NULL), -EINVAL);
 	newer.options.mtu_bytes = 0;
+	newer.options.n_addresses = 1;
+	assert_int_equal(wgh_hub_new(&hub, &newer.options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "addresses: NULL"));
+	newer.options.addresses = &none;
+	assert_int_equal(wgh_hub_new(&hub, &newer.options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "family"));
+	newer.options.n_addresses = 0;
 	newer.options.aead = "rot13";
+	hub = (struct wgh_hub
+			*)&newer; /* as a caller leaves it; freeing what comes back is right */
 	assert_int_equal(wgh_hub_new(&hub, &newer.options, NULL), -ENOENT);
+	assert_null(hub);
 }
 
 static void test_embed_ports_and_marks_are_not_a_hub_s(void **state)
