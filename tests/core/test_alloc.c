@@ -92,10 +92,7 @@ static struct remote a, b, added[N_NEW];
 static void begin(void)
 {
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add_with_endpoint(&f, &a);
-	remote_add(&f, &b);
+	remote_pair_add(&f, &a, &b);
 	for (unsigned i = 0; i < N_NEW; i++)
 		remote_init(&f, &added[i], 10 + i);
 	remote_connect(&f, &a);

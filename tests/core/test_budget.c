@@ -166,10 +166,7 @@ static void remove_all(void)
 		const struct wgh_peer_change gone = {
 			.public_key = remote_key(&remotes[i]), .flags = WGH_PEER_REMOVE};
 
-		assert_int_equal(
-			hub_apply(f.hub, &(struct wgh_change){.peers = &gone, .n_peers = 1},
-				f.now_ns, NULL),
-			0);
+		fixture_change_peer(&f, &gone);
 		fixture_run(&f);
 		assert_honest();
 	}

@@ -18,30 +18,16 @@ static struct remote a, b;
 /* Two peers, 10.0.0.1 and 10.0.0.2. */
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add_with_endpoint(&f, &a);
-	remote_add(&f, &b);
+	remote_pair_add(&f, &a, &b);
 	fixture_forget(&f);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
 static int apply(const struct wgh_change *change)
 {
-	int err = hub_apply(f.hub, change, f.now_ns, NULL);
-
-	hub_free_retired(f.hub, hub_take_retired(f.hub));
-	return err;
+	return fixture_apply(&f, change, NULL);
 }
 
 static int apply_peers(const struct wgh_peer_change *peers, size_t n)
@@ -642,7 +628,7 @@ static void test_change_random_sets_agree_with_a_naive_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_change_adds_a_peer_with_all_it_says),
 		TEST(test_change_touches_only_what_it_names),
 		TEST(test_change_removes_a_peer_with_keys_routes_and_waiting_packets),

@@ -17,23 +17,10 @@ static struct remote a, b, c;
 /* Two peers, 10.0.0.1 and 10.0.0.2, with sessions; c is none yet. */
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
+	remote_pair_connect(&f, &a, &b);
 	remote_init(&f, &c, 3);
-	remote_add(&f, &a);
-	remote_add(&f, &b);
-	remote_connect(&f, &a);
-	remote_connect(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -44,10 +31,7 @@ static struct wgh_change set(uint32_t flags, const struct wgh_peer_change *peers
 
 static int apply(const struct wgh_change *change, struct wgh_error *error)
 {
-	int err = hub_apply(f.hub, change, f.now_ns, error);
-
-	hub_free_retired(f.hub, hub_take_retired(f.hub));
-	return err;
+	return fixture_apply(&f, change, error);
 }
 
 static struct peer *owner_of(uint8_t last)
@@ -272,7 +256,7 @@ static void test_whole_empty_set_empties_the_hub(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_check_lists_stolen_prefixes_keys_listed_twice_and_the_own_key),
 		TEST(test_check_counts_more_conflicts_than_there_is_room_for),
 		TEST(test_check_sees_a_prefix_that_two_peers_of_the_set_want),

@@ -15,19 +15,11 @@ static struct remote a;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
 	remote_init(&f, &a, 1);
 	remote_add(&f, &a);
 	remote_connect(&f, &a);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -156,7 +148,7 @@ static void test_classify_queues_the_message_with_its_source(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_classify_takes_each_handshake_type_at_its_one_length_only),
 		TEST(test_classify_takes_data_from_32_bytes_on),
 		TEST(test_classify_refuses_every_other_type_and_any_reserved_bit),

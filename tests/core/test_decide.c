@@ -16,40 +16,27 @@ static struct remote a, b;
 static void begin(struct fixture_options options)
 {
 	fixture_init(&f, &options);
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add(&f, &a);
-	remote_add(&f, &b);
-	remote_connect(&f, &a);
-	remote_connect(&f, &b);
+	remote_pair_connect(&f, &a, &b);
 }
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	begin((struct fixture_options){0});
 	return 0;
 }
 
 static int setup_tun(void **state)
 {
-	(void)state;
+	*state = &f;
 	begin((struct fixture_options){.has_tun = true});
 	return 0;
 }
 
 static int setup_gateway(void **state)
 {
-	(void)state;
+	*state = &f;
 	begin((struct fixture_options){.has_tun = true, .deliver_unowned = true});
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -78,9 +65,7 @@ static void give(const struct remote *r, struct wgh_prefix prefix)
 	struct wgh_peer_change change = {
 		.public_key = remote_key(r), .allowed_ips = &ip, .n_allowed_ips = 1};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 }
 
 /* ICMP type and code of what the remote got last, and that it comes from the hub and checks out. */
@@ -630,8 +615,8 @@ static void test_decide_verdicts_do_not_leak_to_the_next_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TEST_TUN(name) cmocka_unit_test_setup_teardown(name, setup_tun, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
+#define TEST_TUN(name) cmocka_unit_test_setup_teardown(name, setup_tun, fixture_teardown)
 		TEST(test_decide_forwards_ipv4_changing_only_ttl_and_checksum),
 		TEST(test_decide_forwards_ipv6_changing_only_the_hop_limit),
 		TEST(test_decide_does_not_pass_on_the_sender_s_padding),
@@ -653,7 +638,7 @@ int main(void)
 		TEST(test_decide_hub_without_tun_is_silent_to_icmp_it_does_not_answer),
 		TEST_TUN(test_decide_hub_with_tun_gets_its_packets_unchanged),
 		cmocka_unit_test_setup_teardown(test_decide_unowned_goes_to_the_tun_only_when_asked,
-			setup_gateway, teardown),
+			setup_gateway, fixture_teardown),
 		TEST_TUN(test_decide_unowned_is_dropped_with_a_tun_too),
 		TEST(test_decide_hub_without_addresses_answers_nothing),
 		TEST_TUN(test_decide_host_packet_goes_to_the_owner_unchanged),

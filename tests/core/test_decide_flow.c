@@ -17,20 +17,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	talk_end();
-	return 0;
-}
-
-#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
-
-static uint32_t n_flows(void)
-{
-	return flow_count(f.hub->flows);
-}
-
 static void test_decide_plain_pair_needs_no_flow(void **state)
 {
 	(void)state;
@@ -44,7 +30,7 @@ static void test_decide_plain_pair_needs_no_flow(void **state)
 		say(HUB, udp(HUB, 2, PLAIN, 1));
 		must_hear(PLAIN, HUB, 2, PLAIN, 1);
 	}
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	must_count(DROP_NONE);
 }
 
@@ -70,7 +56,7 @@ static void test_decide_answers_pass_though_their_sender_may_not_start(void **st
 				.payload_bytes = 8}));
 		must_hear(CLIENT, DEVICE, 0, CLIENT, 77);
 	}
-	assert_int_equal(n_flows(), 6);
+	assert_int_equal(talk_flows(), 6);
 	must_count(DROP_NONE);
 }
 
@@ -103,7 +89,7 @@ static void test_decide_device_starts_nothing_and_is_told(void **state)
 		must_be_silent();
 		must_count(DROP_NO_FLOW);
 	}
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	assert_int_equal(relaxed_get(&remote_peer(&f, &talkers[DEVICE])->drops[DROP_POLICY]), 8);
 }
 
@@ -295,11 +281,11 @@ static void test_decide_new_policy_ends_what_it_forbids_and_nothing_else(void **
 	say(CLIENT, tcp(CLIENT, 40001, HUB, 22, SYN));
 	say(CLIENT, echo(CLIENT, 5, DEVICE));
 	talk_policy(); /* the same */
-	assert_int_equal(n_flows(), 2); /* client and host need none */
+	assert_int_equal(talk_flows(), 2); /* client and host need none */
 	policy.table[WGH_GROUP_CLIENT][WGH_GROUP_DEVICE] = WGH_PING;
 	fixture_forget(&f);
 	talk_policy();
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 	assert_int_equal(f.events[0].flow.end, WGH_FLOW_POLICY);
 	say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, ACK));
@@ -313,7 +299,7 @@ static void test_decide_new_group_of_a_peer_ends_what_it_forbids(void **state)
 	say(CLIENT, tcp(CLIENT, 40000, DEVICE, 22, SYN));
 	say(CLIENT2, tcp(CLIENT2, 40000, DEVICE, 22, SYN));
 	talk_set(CLIENT, WGH_PEER_HAS_GROUP, WGH_GROUP_DEVICE, 0);
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 	say(DEVICE, tcp(DEVICE, 22, CLIENT2, 40000, SYNACK));
 	must_hear(CLIENT2, DEVICE, 22, CLIENT2, 40000);
 }
@@ -327,10 +313,8 @@ static void test_decide_flows_of_a_removed_peer_end(void **state)
 	say(CLIENT, tcp(CLIENT, 40000, DEVICE, 22, SYN));
 	say(CLIENT, tcp(CLIENT, 40000, DEVICE2, 22, SYN));
 	fixture_forget(&f);
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
-	assert_int_equal(n_flows(), 1);
+	fixture_change_peer(&f, &change);
+	assert_int_equal(talk_flows(), 1);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 	assert_int_equal(f.events[0].flow.end, WGH_FLOW_PEER);
 	assert_memory_equal(&f.events[0].flow.to, &change.public_key, 32); /* still named */
@@ -346,14 +330,12 @@ static void test_decide_flow_ends_when_an_address_moves_to_another_peer(void **s
 
 	(void)state;
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	say(DEVICE2, udp(DEVICE, 53, CLIENT, 5000));
 	must_count(DROP_POLICY);
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53)); /* to the new owner: a new flow */
 	must_hear(DEVICE2, CLIENT, 5000, DEVICE, 53);
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 }
 
 /* ---- bounds and the log ---- */
@@ -370,13 +352,13 @@ static void test_decide_flows_of_a_peer_and_of_all_are_bounded(void **state)
 		if (port == 20)
 			must_count(DROP_NONE);
 	}
-	assert_int_equal(n_flows(), 20);
+	assert_int_equal(talk_flows(), 20);
 	assert_int_equal(fixture_drops(&f, DROP_FLOW_PEER_FULL), 10);
 	for (uint16_t port = 1; port <= 30; port++) {
 		say(CLIENT2, udp(CLIENT2, 5000, DEVICE, port));
 		say(DEVICE, udp(DEVICE, port, CLIENT2, 5000));
 	}
-	assert_int_equal(n_flows(), 32);
+	assert_int_equal(talk_flows(), 32);
 	assert_true(fixture_drops(&f, DROP_FLOW_TABLE_FULL) >= 10);
 }
 
@@ -388,11 +370,11 @@ static void test_decide_larger_bound_makes_a_new_table(void **state)
 	policy.flows_max = FLOWS_MAX + 1;
 	fixture_forget(&f);
 	talk_policy();
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 1));
 	must_hear(DEVICE, CLIENT, 5000, DEVICE, 1);
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 }
 
 static void test_decide_log_tells_begin_and_end_of_a_flow(void **state)
@@ -420,7 +402,7 @@ static void test_decide_log_tells_begin_and_end_of_a_flow(void **state)
 	for (int s = 0; s < 250; s++) {
 		fixture_advance(&f, NS_PER_S);
 	}
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 	for (size_t i = 0; i < f.n_events; i++)
 		if (f.events[i].kind == WGH_EVENT_FLOW_END)
@@ -440,10 +422,10 @@ static void test_decide_log_that_nobody_wants_is_silent(void **state)
 	policy.log_flows = false;
 	talk_policy();
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 	policy.table[WGH_GROUP_CLIENT][WGH_GROUP_DEVICE] = WGH_DENY;
 	talk_policy();
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	assert_int_equal(f.n_events, 0);
 }
 
@@ -462,7 +444,7 @@ static void test_decide_log_leaves_half_of_the_queue_to_others(void **state)
 
 		fixture_udp_only(&f, &talkers[CLIENT].endpoint, message, len);
 	}
-	assert_int_equal(n_flows(), 2000);
+	assert_int_equal(talk_flows(), 2000);
 	assert_in_range(ring_bytes(queue), queue->size_bytes / 4, queue->size_bytes / 2 + 1024);
 	assert_int_equal(hub_snapshot(f.hub, &s), 0);
 	assert_true(s->n_log_lost > 500 && s->n_log_lost < 2000);
@@ -512,7 +494,7 @@ static void test_decide_clamps_the_segments_of_connections_that_begin(void **sta
 	assert_int_equal(h.packet[42] << 8 | h.packet[43], 1380);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, talk_teardown)
 
 int main(void)
 {

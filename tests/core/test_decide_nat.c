@@ -11,34 +11,6 @@
 
 #include "tests/lib/talk.h"
 
-static int setup(void **state)
-{
-	(void)state;
-	talk_begin(false, WGH_NAT_ALWAYS);
-	return 0;
-}
-
-static int setup_tun(void **state)
-{
-	(void)state;
-	talk_begin(true, WGH_NAT_ALWAYS);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	talk_end();
-	return 0;
-}
-
-#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
-
-static uint32_t n_flows(void)
-{
-	return flow_count(f.hub->flows);
-}
-
 /* Says it, and at the device it is the hub's; its port. */
 static uint16_t port_at(unsigned device, unsigned sender, struct transport t, uint16_t dst_port)
 {
@@ -75,7 +47,7 @@ static void test_decide_nat_shows_a_device_the_hub_and_brings_the_answer_back(vo
 		must_hear(CLIENT, DEVICE, 53, CLIENT, 5000);
 	}
 	must_count(DROP_NONE);
-	assert_int_equal(n_flows(), 4);
+	assert_int_equal(talk_flows(), 4);
 }
 
 static void test_decide_nat_of_a_hub_with_a_tun_leaves_the_hosts_ports_alone(void **state)
@@ -405,10 +377,10 @@ static void test_decide_forward_that_is_taken_away_ends_its_flows(void **state)
 	forward(WGH_GROUP_DEVICE, CLIENT, IP_PROTO_TCP, 8883, 1883);
 	say(DEVICE, tcp(DEVICE, 40000, HUB, 8883, SYN));
 	talk_policy();
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 	policy.n_forwards = 0;
 	talk_policy();
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	say(CLIENT, tcp(CLIENT, 1883, DEVICE, 40000, SYNACK));
 	must_be_reset(CLIENT, DEVICE, 40000);
 }
@@ -420,9 +392,7 @@ static void test_decide_forward_to_a_peer_that_is_not_there_is_the_hosts(void **
 
 	(void)state;
 	forward(WGH_GROUP_CLIENT, CLIENT, IP_PROTO_TCP, 8883, 1883);
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	say(CLIENT2, tcp(CLIENT2, 40000, HUB, 8883, SYN));
 	must_be_told(CLIENT2, ICMP_PORT_UNREACHABLE);
 	must_count(DROP_NO_HOST);
@@ -440,7 +410,7 @@ static void test_decide_nat_that_is_switched_off_ends_what_was_translated(void *
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
 	say(CLIENT, udp(CLIENT, 5000, DEVICE2, 53));
 	talk_set(DEVICE, WGH_PEER_HAS_NAT, 0, WGH_NAT_NEVER);
-	assert_int_equal(n_flows(), 1);
+	assert_int_equal(talk_flows(), 1);
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
 	must_hear(DEVICE, CLIENT, 5000, DEVICE, 53);
 	talk_set(DEVICE, WGH_PEER_HAS_NAT, 0, WGH_NAT_ALWAYS);
@@ -460,14 +430,12 @@ static void test_decide_nat_answer_does_not_follow_an_address_to_its_new_owner(v
 
 	(void)state;
 	say(CLIENT, udp(CLIENT, 5000, DEVICE, 53));
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	fixture_forget(&f);
 	say(DEVICE, udp(DEVICE, 53, HUB, 5000));
 	must_count(DROP_POLICY); /* as if nobody had asked */
 	must_be_told(DEVICE, ICMP_ADMIN_PROHIBITED);
-	assert_int_equal(n_flows(), 0);
+	assert_int_equal(talk_flows(), 0);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 }
 
@@ -514,11 +482,11 @@ static void test_decide_scan_of_a_device_finds_nothing(void **state)
 		}
 	say(DEVICE, echo(DEVICE, 1, HUB));
 	must_hear(HUB, DEVICE, 1, HUB, 0);
-	assert_int_equal(n_flows(), 3);
+	assert_int_equal(talk_flows(), 3);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define TEST_TUN(name) cmocka_unit_test_setup_teardown(name, setup_tun, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, talk_setup_nat, talk_teardown)
+#define TEST_TUN(name) cmocka_unit_test_setup_teardown(name, talk_setup_nat_tun, talk_teardown)
 
 int main(void)
 {

@@ -10,22 +10,6 @@
 
 #include "tests/lib/talk.h"
 
-static int setup(void **state)
-{
-	(void)state;
-	talk_begin(true, WGH_NAT_ALWAYS);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	talk_end();
-	return 0;
-}
-
-#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
-
 /* Its session is over, so that the hub has to call it; and it may, having been silent for a while.
  */
 static void forget_session(unsigned n)
@@ -45,9 +29,7 @@ static void test_offline_peer_without_endpoint_is_unreachable_at_once(void **sta
 	remote_init(&f, &new, 40);
 	remote_add(&f, &new);
 	change.public_key = remote_key(&new);
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	BOTH_FAMILIES
 	{
 		say(CLIENT, echo(CLIENT, 1, 40));
@@ -133,7 +115,7 @@ static void test_offline_peer_that_speaks_is_there(void **state)
 	assert_false(relaxed_get(&peer->silent));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, talk_setup_nat_tun, talk_teardown)
 
 int main(void)
 {

@@ -20,15 +20,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	talk_end();
-	return 0;
-}
-
-#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
-
 /* The hub's present belief, by what a new flow looks like. */
 static bool is_wide(unsigned device)
 {
@@ -278,15 +269,13 @@ static void test_reach_probes_address_that_a_peer_has_is_the_peers(void **state)
 		.public_key = remote_key(&talkers[PLAIN]), .allowed_ips = &ip, .n_allowed_ips = 1};
 
 	(void)state;
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	talk_set(CLIENT, WGH_PEER_HAS_GROUP, WGH_GROUP_PEER, 0);
 	say(CLIENT, udp(CLIENT, 1, PROBE, 2));
 	must_hear(PLAIN, CLIENT, 1, PROBE, 2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, talk_teardown)
 
 int main(void)
 {

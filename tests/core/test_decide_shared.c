@@ -10,29 +10,6 @@
 
 #include "tests/lib/talk.h"
 
-#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
-
-static int setup(void **state)
-{
-	(void)state;
-	talk_begin(false, WGH_NAT_ALWAYS);
-	return 0;
-}
-
-static int setup_tun(void **state)
-{
-	(void)state;
-	talk_begin(true, WGH_NAT_ALWAYS);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	talk_end();
-	return 0;
-}
-
 static void test_decide_fragments_of_the_host_and_of_clients_have_different_ids(void **state)
 {
 	static const unsigned SENDERS[] = {CLIENT, HUB, CLIENT2, HUB};
@@ -114,11 +91,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			test_decide_fragments_of_the_host_and_of_clients_have_different_ids,
-			setup_tun, teardown),
+			talk_setup_nat_tun, talk_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_decide_without_a_host_every_lost_connection_is_reset, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_decide_connections_of_a_host_are_never_reset, setup_tun, teardown),
+			test_decide_without_a_host_every_lost_connection_is_reset, talk_setup_nat,
+			talk_teardown),
+		cmocka_unit_test_setup_teardown(test_decide_connections_of_a_host_are_never_reset,
+			talk_setup_nat_tun, talk_teardown),
 	};
 
 	return cmocka_run_group_tests_name("decide_shared", tests, NULL, NULL);

@@ -258,11 +258,7 @@ static void change_something(void)
 		break;
 	case 4:
 		if (remote_peer(&f, &talkers[DEVICE2])) {
-			assert_int_equal(
-				hub_apply(f.hub, &(struct wgh_change){.peers = &gone, .n_peers = 1},
-					f.now_ns, NULL),
-				0);
-			hub_free_retired(f.hub, hub_take_retired(f.hub));
+			fixture_change_peer(&f, &gone);
 			break;
 		}
 		remote_add(&f, &talkers[DEVICE2]);

@@ -312,9 +312,7 @@ static void give(const struct remote *r, struct wgh_prefix prefix)
 	struct wgh_peer_change change = {
 		.public_key = remote_key(r), .allowed_ips = &ip, .n_allowed_ips = 1};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 }
 
 static void reach_hairpin(void)
@@ -357,9 +355,7 @@ static void reach_policy(void)
 		.flags = WGH_PEER_HAS_GROUP,
 		.group = WGH_GROUP_DEVICE};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &peer, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &peer);
 	send_to(10, 0, 0, 2);
 }
 
@@ -400,9 +396,7 @@ static void set_group(struct remote *r, uint8_t group, uint8_t nat)
 		.group = group,
 		.nat = nat};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &peer, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &peer);
 }
 
 /* a is a client, b a device that nobody touched. */

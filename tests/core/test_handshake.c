@@ -17,20 +17,9 @@ static struct remote a, b;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add_with_endpoint(&f, &a);
-	remote_add(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
+	remote_pair_add(&f, &a, &b);
 	return 0;
 }
 
@@ -308,9 +297,7 @@ static void test_handshake_of_a_peer_with_a_low_order_key_is_never_made(void **s
 
 	(void)state;
 	change.public_key.bytes[0] = 1;
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	handshake_want(f.hub, peer_find(&f.hub->peers, &one), f.now_ns, f.wall_ns);
 	fixture_advance(&f, 200 * S);
 	assert_int_equal(f.n_sent, 0);
@@ -850,7 +837,7 @@ static void test_handshake_cookie_for_a_response_is_found_by_its_keypair(void **
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_handshake_answers_an_initiation_and_follows_its_source),
 		TEST(test_handshake_refused_initiation_changes_nothing),
 		TEST(test_handshake_replayed_initiation_changes_nothing_ever),

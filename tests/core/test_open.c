@@ -15,21 +15,10 @@ static struct remote a, b;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add_with_endpoint(&f, &a);
-	remote_add(&f, &b);
+	remote_pair_add(&f, &a, &b);
 	remote_connect(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -491,7 +480,7 @@ static void test_open_keeps_order_and_others_around_bad_messages_in_a_large_batc
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_open_gives_the_inner_packet_without_its_padding),
 		TEST(test_open_takes_a_message_of_65507_bytes),
 		TEST(test_open_refuses_every_flipped_bit_and_changes_nothing),

@@ -295,23 +295,10 @@ static struct remote a, b, c;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
+	remote_pair_connect(&f, &a, &b);
 	remote_init(&f, &c, 3);
-	remote_add(&f, &a);
-	remote_add(&f, &b);
-	remote_connect(&f, &a);
-	remote_connect(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -327,9 +314,7 @@ static void set_group(const struct remote *r, uint8_t number)
 	struct wgh_peer_change change = {
 		.public_key = remote_key(r), .flags = WGH_PEER_HAS_GROUP, .group = number};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 }
 
 /* UDP of a to b's port 9 arrives. */
@@ -426,9 +411,7 @@ static void test_policy_peer_is_in_its_group_from_its_first_packet_on(void **sta
 	struct wgh_snapshot *s;
 
 	(void)state;
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	remote_send(&f, &a, p.data, p.len_bytes);
 	assert_int_equal(fixture_drops(&f, DROP_POLICY), 1);
 	assert_int_equal(hub_snapshot(f.hub, &s), 0);
@@ -469,19 +452,21 @@ int main(void)
 		cmocka_unit_test(test_policy_pairs_are_plain_where_no_rule_could_say_otherwise),
 		cmocka_unit_test_setup_teardown(
 			test_policy_of_a_hub_that_was_told_none_lets_plain_peers_talk, setup,
-			teardown),
+			fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_policy_change_counts_from_the_next_packet_and_keeps_sessions, setup,
-			teardown),
+			fixture_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_policy_that_is_refused_changes_nothing, setup, teardown),
+			test_policy_that_is_refused_changes_nothing, setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_policy_rule_about_a_peer_holds_also_when_the_peer_comes_later, setup,
-			teardown),
+			fixture_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_policy_peer_is_in_its_group_from_its_first_packet_on, setup, teardown),
+			test_policy_peer_is_in_its_group_from_its_first_packet_on, setup,
+			fixture_teardown),
 		cmocka_unit_test_setup_teardown(
-			test_policy_change_of_a_peer_to_what_is_none_is_refused, setup, teardown),
+			test_policy_change_of_a_peer_to_what_is_none_is_refused, setup,
+			fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

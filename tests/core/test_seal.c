@@ -16,20 +16,9 @@ static struct remote a, b;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add_with_endpoint(&f, &a);
-	remote_add(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
+	remote_pair_add(&f, &a, &b);
 	return 0;
 }
 
@@ -367,7 +356,7 @@ static void test_seal_goes_to_the_endpoint_of_the_moment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_seal_pads_with_zeros_to_16_but_not_beyond_the_mtu),
 		TEST(test_seal_padding_follows_a_new_mtu_at_once),
 		TEST(test_seal_sends_a_packet_larger_than_the_mtu_as_it_is),

@@ -172,9 +172,7 @@ static void test_snapshot_outlives_the_peers_it_shows(void **state)
 	(void)state;
 	take();
 	assert_int_equal(
-		hub_apply(f.hub, &(struct wgh_change){.flags = WGH_REPLACE_PEERS}, f.now_ns, NULL),
-		0);
-	hub_free_retired(f.hub, hub_take_retired(f.hub));
+		fixture_apply(&f, &(struct wgh_change){.flags = WGH_REPLACE_PEERS}, NULL), 0);
 	assert_int_equal(view_of(&a)->n_allowed_ips, 2);
 	assert_int_equal(view_of(&a)->allowed_ips[1].addr.bytes[15], 1);
 	assert_int_equal(view_of(&a)->drops[DROP_AUTH], 0);

@@ -27,19 +27,11 @@ static struct remote r;
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
 	remote_init(&f, &r, 1);
 	remote_add_with_endpoint(&f, &r);
 	fixture_forget(&f);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
 	return 0;
 }
 
@@ -101,9 +93,7 @@ static void set_keepalive(uint16_t seconds)
 		.flags = WGH_PEER_HAS_KEEPALIVE,
 		.keepalive_s = seconds};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	fixture_run(&f);
 }
 
@@ -710,9 +700,7 @@ static void test_timer_of_a_removed_peer_never_fires(void **state)
 	host_sends();
 	remote_sends();
 	fixture_forget(&f);
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	fixture_run(&f);
 	assert_true(f.next_ns == TIME_NEVER);
 	silence_for(1000 * S);
@@ -837,7 +825,7 @@ static void test_timer_probe_asks_three_times_in_each_session_and_wants_no_answe
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		cmocka_unit_test(test_timer_heap_agrees_with_a_naive_twin),
 		TEST(test_timer_probe_asks_three_times_in_each_session_and_wants_no_answer),
 		cmocka_unit_test(test_timer_heap_gives_peers_in_the_order_of_their_deadlines),

@@ -19,22 +19,9 @@ static struct remote a, b, many[N_REMOTES];
 
 static int setup(void **state)
 {
-	(void)state;
+	*state = &f;
 	fixture_init(&f, &(struct fixture_options){.has_tun = true});
-	remote_init(&f, &a, 1);
-	remote_init(&f, &b, 2);
-	remote_add(&f, &a);
-	remote_add(&f, &b);
-	remote_connect(&f, &a);
-	remote_connect(&f, &b);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	fixture_check_sum(&f);
-	fixture_fini(&f);
+	remote_pair_connect(&f, &a, &b);
 	return 0;
 }
 
@@ -209,9 +196,7 @@ static void test_worker_wish_for_a_removed_peer_is_ignored(void **state)
 	(void)state;
 	for (enum worker_event kind = EVENT_CONFIRMED; kind <= EVENT_ROUTING_LOOP; kind++)
 		assert_true(worker_tell(f.worker, kind, peer, 0, p.data, p.len_bytes));
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
+	fixture_change_peer(&f, &change);
 	remote_add(&f, &a); /* the same slot again, another serial */
 	fixture_run(&f);
 	assert_int_equal(f.n_sent, 0);
@@ -319,7 +304,7 @@ static void test_worker_carries_data_beside_the_control_side(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 		TEST(test_worker_keeps_the_order_of_each_receiver_s_packets),
 		TEST(test_worker_gives_one_burst_for_each_receiver),
 		TEST(test_worker_takes_the_largest_batch_with_its_own_packets_on_top),

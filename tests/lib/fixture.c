@@ -104,6 +104,13 @@ void fixture_fini(struct fixture *f)
 	assert_int_equal(relaxed_get(&f->budget.used_bytes), 0);
 }
 
+int fixture_teardown(void **state)
+{
+	fixture_check_sum(*state);
+	fixture_fini(*state);
+	return 0;
+}
+
 /* ---- running ---- */
 
 void fixture_run(struct fixture *f)
@@ -198,6 +205,23 @@ void fixture_tun(struct fixture *f, const void *data, uint32_t len_bytes)
 	fixture_run(f);
 }
 
+/* ---- changes ---- */
+
+int fixture_apply(struct fixture *f, const struct wgh_change *change, struct wgh_error *error)
+{
+	int err = hub_apply(f->hub, change, f->now_ns, error);
+
+	hub_free_retired(f->hub, hub_take_retired(f->hub));
+	return err;
+}
+
+void fixture_change_peer(struct fixture *f, const struct wgh_peer_change *peer)
+{
+	const struct wgh_change change = {.peers = peer, .n_peers = 1};
+
+	assert_int_equal(fixture_apply(f, &change, NULL), 0);
+}
+
 /* ---- counters ---- */
 
 uint64_t fixture_drops(const struct fixture *f, enum drop reason)
@@ -275,11 +299,9 @@ static void add(struct fixture *f, struct remote *r, uint32_t flags)
 		.endpoint = r->endpoint,
 		.allowed_ips = ips,
 		.n_allowed_ips = 2};
-	struct wgh_change change = {.peers = &peer, .n_peers = 1};
 
 	memcpy(peer.preshared_key, r->psk.bytes, sizeof peer.preshared_key);
-	assert_int_equal(hub_apply(f->hub, &change, f->now_ns, NULL), 0);
-	hub_free_retired(f->hub, hub_take_retired(f->hub));
+	fixture_change_peer(f, &peer);
 }
 
 void remote_add(struct fixture *f, struct remote *r)
@@ -290,6 +312,24 @@ void remote_add(struct fixture *f, struct remote *r)
 void remote_add_with_endpoint(struct fixture *f, struct remote *r)
 {
 	add(f, r, WGH_PEER_HAS_ENDPOINT);
+}
+
+void remote_pair_add(struct fixture *f, struct remote *a, struct remote *b)
+{
+	remote_init(f, a, 1);
+	remote_init(f, b, 2);
+	remote_add_with_endpoint(f, a);
+	remote_add(f, b);
+}
+
+void remote_pair_connect(struct fixture *f, struct remote *a, struct remote *b)
+{
+	remote_init(f, a, 1);
+	remote_init(f, b, 2);
+	remote_add(f, a);
+	remote_add(f, b);
+	remote_connect(f, a);
+	remote_connect(f, b);
 }
 
 struct peer *remote_peer(const struct fixture *f, const struct remote *r)

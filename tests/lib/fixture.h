@@ -53,6 +53,9 @@ struct fixture_options {
 /* Up, with a key, and with the addresses 10.0.0.254/24 and fd00::fe/64. */
 void fixture_init(struct fixture *f, const struct fixture_options *options);
 void fixture_fini(struct fixture *f);
+/* As the teardown of a test whose setup has put the fixture into *state: the sum is checked first.
+ */
+int fixture_teardown(void **state);
 /* Drops what was kept: sent, tun, events. */
 void fixture_forget(struct fixture *f);
 /* Both clocks go on; deadlines that come on the way are served at their time. */
@@ -68,6 +71,11 @@ void fixture_tun(struct fixture *f, const void *data, uint32_t len_bytes);
 /* As above, but the control side does not run: hub_run() comes later or never. */
 void fixture_udp_only(
 	struct fixture *f, const struct wgh_endpoint *from, const void *data, uint32_t len_bytes);
+/* A change set; what it retired is freed. */
+MUST_CHECK int fixture_apply(
+	struct fixture *f, const struct wgh_change *change, struct wgh_error *error);
+/* A change of one peer, which must be taken. */
+void fixture_change_peer(struct fixture *f, const struct wgh_peer_change *peer);
 /* Control side and workers together. */
 uint64_t fixture_drops(const struct fixture *f, enum drop reason);
 uint64_t fixture_all_drops(const struct fixture *f);
@@ -96,6 +104,11 @@ void remote_init(struct fixture *f, struct remote *r, unsigned n);
 void remote_add(struct fixture *f, struct remote *r);
 /* The same with an endpoint, so that the hub may start. */
 void remote_add_with_endpoint(struct fixture *f, struct remote *r);
+/* What most tests begin with: a is 1, b is 2, and both are peers; of a the hub knows the endpoint.
+ */
+void remote_pair_add(struct fixture *f, struct remote *a, struct remote *b);
+/* The same, but both have called, and have sessions. */
+void remote_pair_connect(struct fixture *f, struct remote *a, struct remote *b);
 /* NULL: the hub does not know it. */
 struct peer *remote_peer(const struct fixture *f, const struct remote *r);
 struct wgh_public_key remote_key(const struct remote *r);

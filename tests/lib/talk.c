@@ -25,8 +25,7 @@ void talk_policy(void)
 {
 	const struct wgh_change change = {.flags = WGH_HAS_POLICY, .policy = &policy};
 
-	assert_int_equal(hub_apply(f.hub, &change, f.now_ns, NULL), 0);
-	hub_free_retired(f.hub, hub_take_retired(f.hub));
+	assert_int_equal(fixture_apply(&f, &change, NULL), 0);
 }
 
 void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat)
@@ -34,10 +33,7 @@ void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat)
 	struct wgh_peer_change change = {
 		.public_key = remote_key(&talkers[n]), .flags = flags, .group = group, .nat = nat};
 
-	assert_int_equal(hub_apply(f.hub, &(struct wgh_change){.peers = &change, .n_peers = 1},
-				 f.now_ns, NULL),
-		0);
-	hub_free_retired(f.hub, hub_take_retired(f.hub));
+	fixture_change_peer(&f, &change);
 }
 
 void talk_begin(bool has_tun, enum wgh_nat nat)
@@ -78,6 +74,32 @@ void talk_end(void)
 {
 	fixture_check_sum(&f);
 	fixture_fini(&f);
+}
+
+int talk_setup_nat(void **state)
+{
+	(void)state;
+	talk_begin(false, WGH_NAT_ALWAYS);
+	return 0;
+}
+
+int talk_setup_nat_tun(void **state)
+{
+	(void)state;
+	talk_begin(true, WGH_NAT_ALWAYS);
+	return 0;
+}
+
+int talk_teardown(void **state)
+{
+	(void)state;
+	talk_end();
+	return 0;
+}
+
+uint32_t talk_flows(void)
+{
+	return flow_count(f.hub->flows);
 }
 
 /* ---- saying ---- */

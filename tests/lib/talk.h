@@ -32,6 +32,11 @@ void talk_begin(bool has_tun, enum wgh_nat nat);
 void talk_begin_with(bool has_tun, enum wgh_nat nat, uint32_t flows_max);
 void talk_begin_workers(bool has_tun, enum wgh_nat nat, uint32_t flows_max, unsigned n_workers);
 void talk_end(void);
+/* For cmocka: as most tests of translation begin, without and with TUN; and as all end. */
+int talk_setup_nat(void **state);
+int talk_setup_nat_tun(void **state);
+int talk_teardown(void **state);
+
 void talk_policy(void);
 void talk_set(unsigned n, uint32_t flags, uint8_t group, uint8_t nat);
 
@@ -68,5 +73,10 @@ void must_be_told(unsigned sender, enum icmp_error error);
 void must_be_reset(unsigned sender, unsigned other, uint16_t port);
 /* This reason was counted once since the last call of this, and no other. */
 void must_count(enum drop reason);
+
+/* That the hub remembers. */
+uint32_t talk_flows(void);
+
+#define BOTH_FAMILIES for (family = WGH_IPV4; family <= WGH_IPV6; family += WGH_IPV6 - WGH_IPV4)
 
 #endif
