@@ -32,16 +32,19 @@ OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 PKGS := libsodium libuv libmnl liburcu-qsbr
-CONTROL_PKGS := jansson libcurl libseccomp libcap-ng libqrencode libmicrohttpd
+CONTROL_PKGS := jansson libseccomp libcap-ng libqrencode
+# Not linked: control/late_library.h. One test library asks servers, too.
+LATE_PKGS := libcurl libmicrohttpd
 HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) \
 	$(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512 -DHAVE_AEAD_AVX2) \
-	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) 2>/dev/null)
+	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) $(LATE_PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
 CONTROL_LIBS := $(shell pkg-config --libs $(CONTROL_PKGS) 2>/dev/null) -lm
+TEST_LIBS := -lcmocka -lcurl
 LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
 ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
@@ -130,7 +133,7 @@ $(B)/tests/control/test_factory_http: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 # A unit test links everything but the program's main().
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/internal.a
 	@echo "ld $@"
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(CONTROL_LIBS) $(LDLIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(TEST_LIBS) $(CONTROL_LIBS) $(LDLIBS)
 
 # A fuzz target: with libFuzzer's main() in build/fuzz, else with one that replays files.
 ifeq ($(VARIANT),fuzz)
@@ -142,7 +145,7 @@ $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay_main.o $
 		$(CONTROL_OBJS) $(B)/internal.a
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter-out %/replay_main.o,$(filter %.o,$^)) $(FUZZ_MAIN) \
-		$(filter %.a,$^) -lcmocka $(CONTROL_LIBS) $(LDLIBS)
+		$(filter %.a,$^) $(TEST_LIBS) $(CONTROL_LIBS) $(LDLIBS)
 
 # Programs that the demonstration and the interoperation tests start.
 $(B)/tests/demo/%: $(B)/tests/demo/%.o $(B)/internal.a

@@ -4,6 +4,7 @@
 
 #include "control/error.h"
 #include "control/events.h"
+#include "control/https.h"
 #include "control/journal.h"
 #include "control/log.h"
 #include "control/metrics_text.h"
@@ -246,6 +247,8 @@ int daemon_open(struct daemon_hub *hub, struct wgh_error *error)
 	struct conf *conf = hub->options->conf;
 	int err = journal_open(hub->options->events_path, error);
 
+	if (!err && hub->options->factory)
+		err = https_load(error);
 	if (!err)
 		err = start_device(hub, error);
 	if (!err) {

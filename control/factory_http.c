@@ -308,7 +308,9 @@ struct https *factory_http_client(struct factory_http *http)
 
 static int check_options(const struct factory_http_options *o, struct wgh_error *error)
 {
+	struct wgh_error why;
 	char shown[100];
+	int err;
 
 	for (size_t i = 0; o->headers && o->headers[i]; i++) {
 		if (i >= 16 || !strchr(o->headers[i], ':') || strpbrk(o->headers[i], "\r\n")) {
@@ -319,12 +321,12 @@ static int check_options(const struct factory_http_options *o, struct wgh_error 
 	for (unsigned i = 0; i < 2; i++) {
 		const char *url = i ? o->oauth_url : o->api_url;
 
-		if (!url || https_is_base(url))
+		err = url ? https_check_base(url, &why) : 0;
+		if (!err)
 			continue;
 		text_escape(shown, sizeof shown, url, strlen(url));
-		error_set(error, "%s: a base URL begins with https:// and has no user or query",
-			shown);
-		return -EINVAL;
+		error_set(error, "%s: %s", shown, why.text);
+		return err;
 	}
 	return 0;
 }

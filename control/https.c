@@ -6,6 +6,7 @@
 
 #include "control/error.h"
 #include "control/file.h"
+#include "control/late_library.h"
 #include "control/text.h"
 
 #include <curl/curl.h>
@@ -49,6 +50,35 @@ struct watch {
 	curl_socket_t socket;
 };
 
+/* ---- libcurl, loaded by those who ask a server ---- */
+
+/* clang-format off */
+#define CURL_FUNCTIONS(X) \
+	X(easy_cleanup) X(easy_getinfo) X(easy_init) X(easy_setopt) X(easy_strerror) X(free) X(global_init) \
+	X(multi_add_handle) X(multi_assign) X(multi_cleanup) X(multi_info_read) X(multi_init) \
+	X(multi_remove_handle) X(multi_setopt) X(multi_socket_action) X(slist_append) X(slist_free_all) \
+	X(url) X(url_cleanup) X(url_get) X(url_set)
+
+/* The header's macros, which check the type of an option's value, do not see these: numbers are long. */
+#define X(name) typeof(&curl_##name) name;
+static struct { CURL_FUNCTIONS(X) } curl;
+#undef X
+#define X(name) "curl_" #name,
+static const char *const curl_names[] = {CURL_FUNCTIONS(X)};
+#undef X
+/* clang-format on */
+
+static struct late_library libcurl = {.file = "libcurl.so.4",
+	.package = "libcurl4",
+	.names = curl_names,
+	.n = sizeof curl_names / sizeof *curl_names,
+	.functions = &curl};
+
+int https_load(struct wgh_error *error)
+{
+	return late_library_load(&libcurl, error);
+}
+
 /* ---- memory that held secrets ---- */
 
 static void free_wiped(char *text, size_t n)
@@ -62,14 +92,14 @@ static void headers_free(struct curl_slist *list)
 {
 	for (struct curl_slist *at = list; at; at = at->next)
 		secret_wipe(at->data, strlen(at->data));
-	curl_slist_free_all(list);
+	curl.slist_free_all(list);
 }
 
 static void transfer_free(struct transfer *t)
 {
 	if (t->easy) {
-		curl_multi_remove_handle(t->https->multi, t->easy);
-		curl_easy_cleanup(t->easy);
+		curl.multi_remove_handle(t->https->multi, t->easy);
+		curl.easy_cleanup(t->easy);
 	}
 	headers_free(t->headers);
 	free_wiped(t->body, t->body_bytes);
@@ -142,7 +172,7 @@ static char *url_part(CURLU *url, CURLUPart part)
 {
 	char *text = NULL;
 
-	return curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) ? NULL : text;
+	return curl.url_get(url, part, &text, CURLU_DEFAULT_PORT) ? NULL : text;
 }
 
 static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
@@ -150,21 +180,21 @@ static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
 	char *one = url_part(a, part), *two = url_part(b, part);
 	bool same = one && two && !strcasecmp(one, two);
 
-	curl_free(one);
-	curl_free(two);
+	curl.free(one);
+	curl.free(two);
 	return same;
 }
 
 static bool same_origin(const char *a, const char *b)
 {
-	CURLU *one = curl_url(), *two = curl_url();
-	bool same = one && two && !curl_url_set(one, CURLUPART_URL, a, 0) &&
-		!curl_url_set(two, CURLUPART_URL, b, CURLU_DISALLOW_USER) &&
+	CURLU *one = curl.url(), *two = curl.url();
+	bool same = one && two && !curl.url_set(one, CURLUPART_URL, a, 0) &&
+		!curl.url_set(two, CURLUPART_URL, b, CURLU_DISALLOW_USER) &&
 		same_part(one, two, CURLUPART_SCHEME) && same_part(one, two, CURLUPART_HOST) &&
 		same_part(one, two, CURLUPART_PORT);
 
-	curl_url_cleanup(one);
-	curl_url_cleanup(two);
+	curl.url_cleanup(one);
+	curl.url_cleanup(two);
 	return same;
 }
 
@@ -189,10 +219,10 @@ static int follow(struct transfer *t, const char *where)
 	free(t->url);
 	t->url = url;
 	t->answer_bytes = t->header_bytes = 0;
-	curl_multi_remove_handle(t->https->multi, t->easy);
-	if (curl_easy_setopt(t->easy, CURLOPT_URL, t->url) ||
-		curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)(t->end_ms - now_ms)) ||
-		curl_multi_add_handle(t->https->multi, t->easy))
+	curl.multi_remove_handle(t->https->multi, t->easy);
+	if (curl.easy_setopt(t->easy, CURLOPT_URL, t->url) ||
+		curl.easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)(t->end_ms - now_ms)) ||
+		curl.multi_add_handle(t->https->multi, t->easy))
 		return -ENOMEM;
 	return 0;
 }
@@ -206,7 +236,7 @@ static int transfer_error(const struct transfer *t, CURLcode code)
 
 static void say_why(struct https_answer *answer, const struct transfer *t, CURLcode code)
 {
-	const char *text = t->error[0] ? t->error : curl_easy_strerror(code);
+	const char *text = t->error[0] ? t->error : curl.easy_strerror(code);
 
 	if (answer->err == -EFBIG)
 		text = "the answer is too large";
@@ -226,14 +256,14 @@ static void finish(struct transfer *t, CURLcode code)
 	char *where = NULL;
 	long status = 0;
 
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!answer.err && is_redirect(status)) {
-		curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &where);
+		curl.easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &where);
 		answer.err = status == 303 ? -EPERM : follow(t, where);
 		if (!answer.err)
 			return;
 	}
-	curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+	curl.easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	if (retry_after_s > HTTPS_RETRY_AFTER_MAX_S)
 		retry_after_s = HTTPS_RETRY_AFTER_MAX_S;
 	if (retry_after_s > 0)
@@ -259,11 +289,11 @@ static void take_finished(struct https *https)
 	CURLcode code;
 	int n;
 
-	while ((message = curl_multi_info_read(https->multi, &n))) {
+	while ((message = curl.multi_info_read(https->multi, &n))) {
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		code = message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+		curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
 		finish(t, code);
 	}
 }
@@ -275,7 +305,7 @@ static void on_timer(uv_timer_t *timer)
 	struct https *https = timer->data;
 	int n;
 
-	curl_multi_socket_action(https->multi, CURL_SOCKET_TIMEOUT, 0, &n);
+	curl.multi_socket_action(https->multi, CURL_SOCKET_TIMEOUT, 0, &n);
 	take_finished(https);
 }
 
@@ -301,7 +331,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 		flags |= CURL_CSELECT_IN;
 	if (events & UV_WRITABLE)
 		flags |= CURL_CSELECT_OUT;
-	curl_multi_socket_action(https->multi, watch->socket, flags, &n); /* watch may be gone */
+	curl.multi_socket_action(https->multi, watch->socket, flags, &n); /* watch may be gone */
 	take_finished(https);
 }
 
@@ -323,7 +353,7 @@ static struct watch *watch_new(struct https *https, curl_socket_t socket)
 	watch->https = https;
 	watch->socket = socket;
 	watch->poll.data = watch;
-	curl_multi_assign(https->multi, socket, watch);
+	curl.multi_assign(https->multi, socket, watch);
 	return watch;
 }
 
@@ -337,7 +367,7 @@ static int set_socket(CURL *easy, curl_socket_t socket, int what, void *arg, voi
 	if (what == CURL_POLL_REMOVE) {
 		if (watch)
 			uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-		curl_multi_assign(https->multi, socket, NULL);
+		curl.multi_assign(https->multi, socket, NULL);
 		return 0;
 	}
 	if (!watch)
@@ -364,7 +394,7 @@ static int add_header(struct transfer *t, const char *header)
 
 	if (!is_one_line(header))
 		return -EINVAL;
-	list = curl_slist_append(t->headers, header);
+	list = curl.slist_append(t->headers, header);
 	if (!list)
 		return -ENOMEM;
 	t->headers = list;
@@ -395,7 +425,7 @@ static CURLcode set_options(struct transfer *t, const struct https_request *requ
 	struct curl_blob authorities = {h->authorities.bytes, h->authorities.n, CURL_BLOB_NOCOPY};
 	CURLcode code = CURLE_OK;
 
-#define SET(option, value) code = code ? code : curl_easy_setopt(t->easy, option, value)
+#define SET(option, value) code = code ? code : curl.easy_setopt(t->easy, option, value)
 	SET(CURLOPT_PRIVATE, t);
 	SET(CURLOPT_URL, t->url);
 	SET(CURLOPT_PROTOCOLS_STR, "https");
@@ -451,9 +481,9 @@ int https_send(struct https *https, const struct https_request *request, https_f
 	t->end_ms = uv_hrtime() / 1000000 + (uint64_t)https->whole_ms;
 	err = copy_request(t, request);
 	if (!err) {
-		t->easy = curl_easy_init();
+		t->easy = curl.easy_init();
 		if (!t->easy || set_options(t, request) ||
-			curl_multi_add_handle(https->multi, t->easy))
+			curl.multi_add_handle(https->multi, t->easy))
 			err = -ENOMEM;
 	}
 	if (err) {
@@ -467,45 +497,59 @@ int https_send(struct https *https, const struct https_request *request, https_f
 
 /* ---- life ---- */
 
-bool https_is_base(const char *text)
+static bool is_base(const char *text)
 {
-	CURLU *url = curl_url();
+	CURLU *url = curl.url();
 	char *scheme = NULL, *query = NULL;
 	bool good = url && strlen(text) < 2048 &&
-		!curl_url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) &&
-		!curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) && !strcasecmp(scheme, "https") &&
-		curl_url_get(url, CURLUPART_QUERY, &query, 0) == CURLUE_NO_QUERY &&
+		!curl.url_set(url, CURLUPART_URL, text, CURLU_DISALLOW_USER) &&
+		!curl.url_get(url, CURLUPART_SCHEME, &scheme, 0) && !strcasecmp(scheme, "https") &&
+		curl.url_get(url, CURLUPART_QUERY, &query, 0) == CURLUE_NO_QUERY &&
 		!strchr(text, '#');
 
-	curl_free(scheme);
-	curl_free(query);
-	curl_url_cleanup(url);
+	curl.free(scheme);
+	curl.free(query);
+	curl.url_cleanup(url);
 	return good;
+}
+
+int https_check_base(const char *url, struct wgh_error *error)
+{
+	int err = https_load(error);
+
+	if (err || is_base(url))
+		return err;
+	error_set(error, "a base URL must begin with https:// and have no user or query");
+	return -EINVAL;
 }
 
 int https_new(struct https **https, uv_loop_t *loop, const char *ca_file, struct wgh_error *error)
 {
-	struct https *h = calloc(1, sizeof *h);
+	int err = https_load(error);
+	struct https *h;
 
 	*https = NULL;
-	if (!h || curl_global_init(CURL_GLOBAL_DEFAULT))
+	if (err)
+		return err;
+	h = calloc(1, sizeof *h);
+	if (!h || curl.global_init(CURL_GLOBAL_DEFAULT))
 		goto fail;
-	h->multi = curl_multi_init();
+	h->multi = curl.multi_init();
 	if (!h->multi)
 		goto fail;
 	if (ca_file && file_read(&h->authorities, ca_file, AUTHORITIES_BYTES_MAX, error)) {
-		curl_multi_cleanup(h->multi);
+		curl.multi_cleanup(h->multi);
 		free(h);
 		return -EINVAL;
 	}
 	h->loop = loop;
 	h->connect_ms = HTTPS_CONNECT_MS;
 	h->whole_ms = HTTPS_WHOLE_MS;
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
+	curl.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+	curl.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	curl.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	curl.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
 	uv_timer_init(loop, &h->timer);
 	h->timer.data = h;
 	*https = h;
@@ -513,7 +557,7 @@ int https_new(struct https **https, uv_loop_t *loop, const char *ca_file, struct
 fail:
 	error_set(error, "out of memory");
 	if (h)
-		curl_multi_cleanup(h->multi);
+		curl.multi_cleanup(h->multi);
 	free(h);
 	return -ENOMEM;
 }
@@ -536,7 +580,7 @@ void https_free(struct https *https)
 		https->transfers = t->next;
 		transfer_free(t);
 	}
-	curl_multi_cleanup(https->multi);
+	curl.multi_cleanup(https->multi);
 	uv_close((uv_handle_t *)&https->timer, on_closed);
 }
 

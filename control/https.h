@@ -40,8 +40,11 @@ struct https_answer {
 
 typedef void https_fn(void *arg, const struct https_answer *answer);
 
+/* Loads libcurl, which the others do by themselves, if need be: for who is about to lose rights.
+ * -ENOENT. */
+MUST_CHECK int https_load(struct wgh_error *error);
 /* ca_file: trust these authorities only, as they are now; NULL: the system's. -EINVAL: it cannot be
- * read. */
+ * read; -ENOENT: no libcurl. */
 MUST_CHECK int https_new(
 	struct https **https, uv_loop_t *loop, const char *ca_file, struct wgh_error *error);
 /* Requests under way end without their callback. Not from a callback. Memory is freed by the loop's
@@ -51,8 +54,9 @@ void https_free(struct https *https);
  * -ENOMEM. */
 MUST_CHECK int https_send(
 	struct https *https, const struct https_request *request, https_fn *done, void *arg);
-/* Is it an https URL without user name and query, such as may be a base? */
-MUST_CHECK bool https_is_base(const char *url);
+/* Is it an https URL without user name and query, such as may be a base? -EINVAL; -ENOENT: no
+ * libcurl. */
+MUST_CHECK int https_check_base(const char *url, struct wgh_error *error);
 /* For tests, which have no 30 seconds. */
 void https_set_timeouts(struct https *https, long connect_ms, long whole_ms);
 

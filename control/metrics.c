@@ -6,6 +6,7 @@
 
 #include "control/error.h"
 #include "control/file.h"
+#include "control/late_library.h"
 #include "control/log.h"
 #include "control/text.h"
 #include "control/uapi_socket.h"
@@ -36,6 +37,27 @@ struct metrics {
 	metrics_source_fn *source;
 	void *arg;
 };
+
+/* ---- libmicrohttpd, loaded by those who serve metrics ---- */
+
+/* clang-format off */
+#define MHD_FUNCTIONS(X) \
+	X(add_response_header) X(create_response_from_buffer) X(destroy_response) X(get_daemon_info) \
+	X(get_timeout) X(lookup_connection_value) X(queue_response) X(run) X(start_daemon) X(stop_daemon)
+
+#define X(name) typeof(&MHD_##name) name;
+static struct { MHD_FUNCTIONS(X) } mhd;
+#undef X
+#define X(name) "MHD_" #name,
+static const char *const mhd_names[] = {MHD_FUNCTIONS(X)};
+#undef X
+/* clang-format on */
+
+static struct late_library libmicrohttpd = {.file = "libmicrohttpd.so.12",
+	.package = "libmicrohttpd12",
+	.names = mhd_names,
+	.n = sizeof mhd_names / sizeof *mhd_names,
+	.functions = &mhd};
 
 /* ---- the place ---- */
 
@@ -190,7 +212,7 @@ static int read_token(struct metrics *m, const char *path, struct wgh_error *err
 
 static bool may_read(const struct metrics *m, struct MHD_Connection *client)
 {
-	const char *given = MHD_lookup_connection_value(client, MHD_HEADER_KIND, "Authorization");
+	const char *given = mhd.lookup_connection_value(client, MHD_HEADER_KIND, "Authorization");
 	char padded[METRICS_TOKEN_MAX] = {0};
 	bool same;
 
@@ -209,24 +231,24 @@ static bool may_read(const struct metrics *m, struct MHD_Connection *client)
 static enum MHD_Result refuse(struct MHD_Connection *client, unsigned status, char *words)
 {
 	struct MHD_Response *response =
-		MHD_create_response_from_buffer(strlen(words), words, MHD_RESPMEM_PERSISTENT);
+		mhd.create_response_from_buffer(strlen(words), words, MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result result;
 
 	if (!response)
 		return MHD_NO;
 	if (status == MHD_HTTP_UNAUTHORIZED)
-		IGNORE_RESULT(MHD_add_response_header(response, "WWW-Authenticate", "Bearer"));
+		IGNORE_RESULT(mhd.add_response_header(response, "WWW-Authenticate", "Bearer"));
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-		IGNORE_RESULT(MHD_add_response_header(response, "Allow", "GET, HEAD"));
-	result = MHD_queue_response(client, status, response);
-	MHD_destroy_response(response);
+		IGNORE_RESULT(mhd.add_response_header(response, "Allow", "GET, HEAD"));
+	result = mhd.queue_response(client, status, response);
+	mhd.destroy_response(response);
 	return result;
 }
 
 static void forget_text(struct metrics *m)
 {
 	if (m->text)
-		MHD_destroy_response(m->text);
+		mhd.destroy_response(m->text);
 	m->text = NULL;
 }
 
@@ -244,12 +266,12 @@ static bool make_text(struct metrics *m)
 		return true;
 	if (m->source(m->arg, &text, &n))
 		return false;
-	m->text = MHD_create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
+	m->text = mhd.create_response_from_buffer(n, text, MHD_RESPMEM_MUST_FREE);
 	if (!m->text) {
 		free(text);
 		return false;
 	}
-	IGNORE_RESULT(MHD_add_response_header(
+	IGNORE_RESULT(mhd.add_response_header(
 		m->text, "Content-Type", "text/plain; version=0.0.4; charset=utf-8"));
 	uv_timer_start(&m->forget, on_forget, KEEP_TEXT_MS, 0);
 	return true;
@@ -269,7 +291,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *client, cons
 		return refuse(client, MHD_HTTP_METHOD_NOT_ALLOWED, "GET it\n");
 	if (!make_text(m))
 		return refuse(client, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
-	return MHD_queue_response(client, MHD_HTTP_OK, m->text);
+	return mhd.queue_response(client, MHD_HTTP_OK, m->text);
 }
 
 /* ---- the loop ---- */
@@ -289,7 +311,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static unsigned n_clients(const struct metrics *m)
 {
-	return MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+	return mhd.get_daemon_info(m->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
 }
 
 static void turn(struct metrics *m)
@@ -301,9 +323,9 @@ static void turn(struct metrics *m)
 	 * some. */
 	do {
 		before = n_clients(m);
-		MHD_run(m->daemon);
+		mhd.run(m->daemon);
 	} while (n_clients(m) < before);
-	if (MHD_get_timeout(m->daemon, &ms) == MHD_YES)
+	if (mhd.get_timeout(m->daemon, &ms) == MHD_YES)
 		uv_timer_start(&m->wake, on_wake, ms, 0);
 	else
 		uv_timer_stop(&m->wake);
@@ -317,7 +339,7 @@ static void no_log(void *arg, const char *format, va_list args)
 
 static int start(struct metrics *m, uv_loop_t *loop)
 {
-	m->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, m,
+	m->daemon = mhd.start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, m,
 		MHD_OPTION_EXTERNAL_LOGGER, no_log, NULL, MHD_OPTION_LISTEN_SOCKET, m->socket.fd,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned)CLIENT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_BYTES,
@@ -330,7 +352,7 @@ static int start(struct metrics *m, uv_loop_t *loop)
 	uv_timer_init(loop, &m->forget);
 	m->n_open = 2;
 	if (uv_poll_init(loop, &m->poll,
-		    MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd))
+		    mhd.get_daemon_info(m->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd))
 		return -EIO;
 	m->n_open++;
 	return uv_poll_start(&m->poll, UV_READABLE, on_poll) ? -EIO : 0;
@@ -366,8 +388,11 @@ int metrics_new(struct metrics **metrics, uv_loop_t *loop, const struct metrics_
 	m->source = source;
 	m->arg = arg;
 	m->socket.fd = -1;
-	error_set(error, "out of memory");
-	err = read_token(m, options->token_path, error);
+	err = late_library_load(&libmicrohttpd, error);
+	if (!err) {
+		error_set(error, "out of memory");
+		err = read_token(m, options->token_path, error);
+	}
 	if (!err) {
 		err = open_place(&m->socket, &addr, len);
 		if (!err)
@@ -409,7 +434,7 @@ void metrics_free(struct metrics *m)
 		uv_poll_stop(&m->poll);
 	forget_text(m);
 	if (m->daemon)
-		MHD_stop_daemon(m->daemon);
+		mhd.stop_daemon(m->daemon);
 	if (m->n_open == 3)
 		uv_close((uv_handle_t *)&m->poll, on_closed);
 	if (m->n_open >= 2) {

@@ -140,8 +140,10 @@ static const char *take_range(struct factory_options *o, const char *text)
 
 static const char *take_url(const char **url, const char *text)
 {
+	static struct wgh_error error;
+
 	*url = text;
-	return https_is_base(text) ? NULL : "must begin with https:// and have no user or query";
+	return https_check_base(text, &error) ? error.text : NULL;
 }
 
 /* Its value may be a secret, too, so it is starred out where it stood. */

@@ -161,4 +161,41 @@ test_silent_clients_do_no_harm() {
 	wait_for 60 eval '[ "$(status_of http://127.0.0.1:9586/metrics)" = 200 ]' || fail "nobody is served any more"
 }
 
+# hidden LIBRARY COMMAND...: as if the library were not installed.
+hidden() {
+	local file
+	file=$(ldconfig -p | awk -v name="$1" '$1 == name { print $NF; exit }')
+	must "there is no $1" [ -e "$file" ]
+	shift
+	unshare -m sh -c 'mount --bind /dev/null "$0" && exec "$@"' "$(realpath "$file")" "$@"
+}
+
+# Most of a hub's memory at rest were these and what they need.
+test_libraries_of_http_are_only_where_they_are_needed() {
+	world 1
+	up 1
+	must_not "a hub without metrics has them" grep -E 'libcurl|libmicrohttpd|libgnutls|libcrypto' /proc/$hub_pid/maps
+	kill -TERM $hub_pid
+	wait $hub_pid
+	up 1 --metrics 127.0.0.1:9586
+	must "what serves them?" grep -q libmicrohttpd /proc/$hub_pid/maps
+	must_not "a hub without a Factory has libcurl" grep libcurl /proc/$hub_pid/maps
+}
+
+test_a_library_that_is_not_installed_is_named() {
+	local code=0
+	world 1
+	conf 1
+	hidden libmicrohttpd.so.12 "$wghub" up -f --no-tun --metrics 127.0.0.1:9586 $T/hub0.conf >$T/said 2>&1 || code=$?
+	equal $code 1 "$(cat $T/said)"
+	grep -q 'libmicrohttpd.so.12.*apt-get install libmicrohttpd12' $T/said || fail "$(cat $T/said)"
+	(umask 077; echo 0123456789abcdef >$T/token)
+	code=0
+	hidden libcurl.so.4 "$wghub" --factory acme --oauthcreds $T/token -k $T/hub.key --intf-name hub0 --no-tun \
+		--state-dir $T/state daemon >$T/said 2>&1 || code=$?
+	equal $code 1 "$(cat $T/said)"
+	grep -q 'libcurl.so.4.*apt-get install libcurl4' $T/said || fail "$(cat $T/said)"
+	equal "$(wc -l <$T/said)" 1 "$(cat $T/said)"
+}
+
 run_tests "$@"
