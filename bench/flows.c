@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "bench/lib/figures.h"
+#include "core/be.h"
 #include "core/flow.h"
 
 #define ROUNDS 31
@@ -36,12 +37,6 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
 /* Client i to its device, or that one to the hub. */
 static void write_packet(uint8_t *p, uint32_t i, bool answer, uint16_t port)
 {
@@ -51,13 +46,13 @@ static void write_packet(uint8_t *p, uint32_t i, bool answer, uint16_t port)
 
 	memset(p, 0, PACKET_BYTES);
 	p[0] = 0x45;
-	put16(p + 2, LEN_BYTES);
+	be16_put(p + 2, LEN_BYTES);
 	p[8] = 63;
 	p[9] = IP_PROTO_TCP;
 	memcpy(p + 12, answer ? device : client, 4);
 	memcpy(p + 16, answer ? hub : device, 4);
-	put16(p + 20, answer ? 22 : 40000);
-	put16(p + 22, answer ? port : 22);
+	be16_put(p + 20, answer ? 22 : 40000);
+	be16_put(p + 22, answer ? port : 22);
 	p[32] = 0x50;
 	p[33] = TCP_ACK;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/be.h"
 #include "core/wire.h"
 #include "crypto/aead.h"
 
@@ -78,18 +79,6 @@ void traffic_free(struct traffic *tr)
 }
 
 /* ---- inner packets ---- */
-
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void be32_put(uint8_t *p, uint32_t v)
-{
-	be16_put(p, v >> 16);
-	be16_put(p + 2, v);
-}
 
 static uint32_t sum16(const uint8_t *p, size_t n, uint32_t sum)
 {

@@ -4,6 +4,8 @@
  */
 #include "core/flow_key.h"
 
+#include "core/be.h"
+
 #include <string.h>
 
 /* Up to the last byte that translation touches. */
@@ -22,11 +24,6 @@ enum {
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
 };
-
-static uint16_t be16_get(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 static bool is_icmp(const struct flow_key *key)
 {

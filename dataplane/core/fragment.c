@@ -5,6 +5,7 @@
  */
 #include "core/fragment.h"
 
+#include "core/be.h"
 #include "core/limits.h"
 #include "core/route_hash.h"
 #include "core/spin.h"
@@ -77,11 +78,6 @@ void fragment_table_free(struct fragment_table *table)
 }
 
 /* ---- headers ---- */
-
-static uint32_t be16_get(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
 
 /* The fragment header's place. ip_parse() has walked this chain already, and found all of it. */
 static uint32_t ipv6_fragment_header(const uint8_t *packet, uint32_t end)

@@ -5,6 +5,8 @@
  */
 #include "core/icmp.h"
 
+#include "core/be.h"
+
 #include <endian.h>
 #include <string.h>
 
@@ -23,12 +25,6 @@ enum {
 	ICMP6_ECHO_REPLY = 129,
 	ICMP6_REDIRECT = 137,
 };
-
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 static bool is_ipv4(const struct ip_info *info)
 {

@@ -5,6 +5,8 @@
  */
 #include "core/ip.h"
 
+#include "core/be.h"
+
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -25,11 +27,6 @@ enum {
 #define EXT_HEADERS_MAX 8
 #define ECN_MASK 3u
 #define ECN_CE 3u
-
-static uint32_t be16_get(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
 
 /* ---- parsing ---- */
 

@@ -4,6 +4,8 @@
  */
 #include "core/nat.h"
 
+#include "core/be.h"
+
 #include <endian.h>
 #include <string.h>
 
@@ -31,12 +33,6 @@ static uint32_t delta_of(const void *is, const void *shall, uint32_t len_bytes)
 	const uint16_t plus = (uint16_t)~ip_checksum_finish(ip_checksum_add(0, shall, len_bytes));
 
 	return fold((uint32_t)minus + plus);
-}
-
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
 }
 
 /* Host order on both sides. */

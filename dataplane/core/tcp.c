@@ -4,6 +4,7 @@
  */
 #include "core/tcp.h"
 
+#include "core/be.h"
 #include "core/flow_key.h"
 
 #include <string.h>
@@ -13,28 +14,6 @@
 #define TCP_HEADER_BYTES 20u
 #define HUB_TTL 64
 #define IPV4_DF 0x40
-
-static uint32_t be16_get(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static uint32_t be32_get(const uint8_t *p)
-{
-	return be16_get(p) << 16 | be16_get(p + 2);
-}
-
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void be32_put(uint8_t *p, uint32_t v)
-{
-	be16_put(p, v >> 16);
-	be16_put(p + 2, v);
-}
 
 /* Of the TCP header with options; 0: it does not fit into the packet. */
 static uint32_t header_bytes(const uint8_t *packet, const struct ip_info *info)

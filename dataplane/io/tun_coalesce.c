@@ -8,6 +8,7 @@
  */
 #include "io/tun_coalesce.h"
 
+#include "core/be.h"
 #include "core/ip.h"
 
 #include <arpa/inet.h>

@@ -7,6 +7,7 @@
  */
 #include "io/tun_segment.h"
 
+#include "core/be.h"
 #include "core/ip.h"
 
 #include <arpa/inet.h>

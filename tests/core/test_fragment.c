@@ -11,6 +11,7 @@
 
 #include "core/fragment.h"
 #include "core/limits.h"
+#include "tests/lib/naive.h"
 #include "tests/lib/transport.h"
 
 #define START_NS (1000 * NS_PER_S)
@@ -45,12 +46,6 @@ struct piece {
 	uint32_t len_bytes;
 	struct ip_info info;
 };
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /* Bytes from..to of the payload of UDP datagram id. to - from may be up to 1400. */
 static struct piece piece(uint8_t family, uint32_t id, uint32_t from, uint32_t to, bool more)

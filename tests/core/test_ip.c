@@ -12,41 +12,19 @@
 #include <string.h>
 
 #include "core/ip.h"
+#include "tests/lib/naive.h"
 
 struct bytes {
 	uint8_t data[256];
 	uint32_t len;
 };
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-/* The textbook checksum, as a twin: sixteen bits at a time. */
-static uint32_t naive_sum(const uint8_t *p, size_t len)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < len; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return sum;
-}
-
 static void mend(struct bytes *b)
 {
 	uint32_t header = (b->data[0] & 15u) * 4;
 
 	put16(b->data + 10, 0);
-	put16(b->data + 10, ~naive_sum(b->data, header) & 0xffff);
+	put16(b->data + 10, ~naive_sum(0, b->data, header) & 0xffff);
 }
 
 /* An IPv4 packet 10.0.0.1 -> 10.0.0.2 with an L4 part of zeros. options may be NULL. */
@@ -614,7 +592,7 @@ static void test_ip_ecn_mark_mends_every_checksum(void **state)
 			mend(&b);
 			ip_ecn_decapsulate(b.data, 3);
 			assert_int_equal(3, b.data[1]);
-			assert_int_equal(0xffff, naive_sum(b.data, 20));
+			assert_int_equal(0xffff, naive_sum(0, b.data, 20));
 		}
 }
 
@@ -637,7 +615,7 @@ static void test_ip_checksum_agrees_with_the_textbook_at_every_length_and_alignm
 				block[i] = shift == 8 ? 0xff : (uint8_t)rng();
 			uint8_t *exact = realloc(block, len + shift ? len + shift : 1);
 			assert_non_null(exact);
-			uint32_t want = ~naive_sum(exact + shift, len) & 0xffff;
+			uint32_t want = ~naive_sum(0, exact + shift, len) & 0xffff;
 			assert_int_equal(want,
 				as_number(ip_checksum_finish(
 					ip_checksum_add(0, exact + shift, len))));
@@ -678,9 +656,9 @@ static void test_ip_pseudo_header_counts_addresses_protocol_and_length(void **st
 	p6[34] = 2;
 	p6[35] = 3;
 	p6[39] = 58;
-	assert_int_equal(~naive_sum(p4, 12) & 0xffff,
+	assert_int_equal(~naive_sum(0, p4, 12) & 0xffff,
 		as_number(ip_checksum_finish(ip_checksum_pseudo(&s4, &d4, 17, 0x1234))));
-	assert_int_equal(~naive_sum(p6, 40) & 0xffff,
+	assert_int_equal(~naive_sum(0, p6, 40) & 0xffff,
 		as_number(ip_checksum_finish(ip_checksum_pseudo(&s6, &d6, 58, 0x10203))));
 }
 

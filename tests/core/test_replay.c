@@ -11,6 +11,7 @@
 
 #include "core/limits.h"
 #include "core/replay.h"
+#include "tests/lib/rng.h"
 
 #define LIMIT REJECT_AFTER_MESSAGES
 #define W ((uint64_t)REPLAY_WINDOW)
@@ -146,16 +147,7 @@ static void test_replay_far_jump_clears_no_more_than_the_ring(void **state)
 
 #define TWIN_MAX 300000
 
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-	uint64_t z = rng_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
+static struct rng rng;
 
 static void test_replay_agrees_with_a_list_of_all_counters(void **state)
 {
@@ -167,17 +159,18 @@ static void test_replay_agrees_with_a_list_of_all_counters(void **state)
 		bool any = false;
 
 		assert_non_null(seen);
-		rng_state = seed;
+		rng.state = seed;
 		replay_init(&replay);
 		for (unsigned i = 0; i < 40000; i++) {
-			uint64_t r = rng() % 1000, counter;
+			uint64_t r = rng_next(&rng) % 1000, counter;
 			if (r < 600) /* near the front, in both directions */
-				counter = greatest + 20 - rng() % (greatest < 40 ? 20 : 40);
-			else if (r < 990)
 				counter =
-					greatest - rng() % (greatest < 9000 ? greatest + 1 : 9000);
+					greatest + 20 - rng_next(&rng) % (greatest < 40 ? 20 : 40);
+			else if (r < 990)
+				counter = greatest -
+					rng_next(&rng) % (greatest < 9000 ? greatest + 1 : 9000);
 			else
-				counter = greatest + rng() % (r == 999 ? 20000 : 500);
+				counter = greatest + rng_next(&rng) % (r == 999 ? 20000 : 500);
 			if (counter >= TWIN_MAX)
 				break;
 			bool want = !seen[counter] && (!any || counter + W >= greatest);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "core/route.h"
+#include "tests/lib/rng.h"
 
 /* The route code never looks inside a peer, so any object will do. */
 struct peer {
@@ -501,16 +502,7 @@ static struct peer *twin_remove(
 	return NULL;
 }
 
-static uint64_t rng_state;
-
-static uint64_t rng(void)
-{
-	uint64_t z = rng_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
+static struct rng rng;
 
 /* Few distinct bits, so that prefixes nest and collide. */
 static struct wgh_addr random_addr(uint8_t family)
@@ -519,9 +511,9 @@ static struct wgh_addr random_addr(uint8_t family)
 	unsigned n_bytes = family == WGH_IPV4 ? 4 : 16;
 
 	for (unsigned i = 0; i < n_bytes; i++)
-		a.bytes[i] = (uint8_t[]){0, 0, 0xff, 0x80, 1, 0x7f, 0xfe}[rng() % 7];
-	if (rng() % 4 == 0)
-		a.bytes[rng() % n_bytes] = (uint8_t)rng();
+		a.bytes[i] = (uint8_t[]){0, 0, 0xff, 0x80, 1, 0x7f, 0xfe}[rng_next(&rng) % 7];
+	if (rng_next(&rng) % 4 == 0)
+		a.bytes[rng_next(&rng) % n_bytes] = (uint8_t)rng_next(&rng);
 	return a;
 }
 
@@ -529,8 +521,8 @@ static struct wgh_prefix random_prefix(uint8_t family)
 {
 	unsigned max = family == WGH_IPV4 ? 32 : 128;
 
-	return (struct wgh_prefix){
-		random_addr(family), (uint8_t)(rng() % 3 == 0 ? max : rng() % (max + 1))};
+	return (struct wgh_prefix){random_addr(family),
+		(uint8_t)(rng_next(&rng) % 3 == 0 ? max : rng_next(&rng) % (max + 1))};
 }
 
 static void compare_with_twin(
@@ -541,7 +533,7 @@ static void compare_with_twin(
 	for (unsigned i = 0; i < 200; i++) {
 		struct wgh_addr a = random_addr(family);
 		if (i % 2 && twin->n)
-			a = twin->prefix[rng() % twin->n].addr;
+			a = twin->prefix[rng_next(&rng) % twin->n].addr;
 		struct peer *want = twin_lookup(twin, &a);
 		route_prefetch(table, &a);
 		assert_ptr_equal(want, route_lookup(table, &a));
@@ -578,11 +570,11 @@ static void twin_walk(uint8_t family, uint64_t seed)
 
 	assert_non_null(set);
 	twin.n = 0;
-	rng_state = seed;
+	rng.state = seed;
 	for (unsigned step = 0; step < 3000; step++) {
 		struct wgh_prefix p = random_prefix(family);
-		struct peer *owner = &owners[rng() % TWIN_OWNERS], *before;
-		unsigned what = rng() % 100;
+		struct peer *owner = &owners[rng_next(&rng) % TWIN_OWNERS], *before;
+		unsigned what = rng_next(&rng) % 100;
 
 		if (what < 2) {
 			route_remove_owner(set, owner);
@@ -591,12 +583,12 @@ static void twin_walk(uint8_t family, uint64_t seed)
 					twin_remove(&twin, &twin.prefix[i], owner);
 		} else if (what < 40 && twin.n) {
 			if (what < 35)
-				p = twin.prefix[rng() % twin.n];
+				p = twin.prefix[rng_next(&rng) % twin.n];
 			bool removed = twin_remove(&twin, &p, owner) != NULL;
 			assert_int_equal(removed, route_remove(set, &p, owner));
 		} else {
 			if (what < 55 && twin.n)
-				p = twin.prefix[rng() % twin.n];
+				p = twin.prefix[rng_next(&rng) % twin.n];
 			bool own = twin_remove(&twin, &p, owner) != NULL;
 			struct peer *was = own ? NULL : twin_remove(&twin, &p, NULL);
 			if (own) /* it keeps its place in the list: ask for the removal and a new
@@ -611,7 +603,7 @@ static void twin_walk(uint8_t family, uint64_t seed)
 			struct route_set *copy = route_set_copy(set);
 			assert_non_null(copy);
 			compare_with_twin(copy, &twin, owners, family);
-			if (rng() % 2) { /* the walk goes on with the copy */
+			if (rng_next(&rng) % 2) { /* the walk goes on with the copy */
 				struct route_set *old = set;
 				set = copy;
 				copy = old;

@@ -8,6 +8,7 @@
  * is what tests/demo/demo.sh and tests/interop are for. Addresses are IPv4. Exit: 0, 1 if an answer
  * is missing, 2 for a wrong command line.
  */
+#include "core/be.h"
 #include "core/hub.h"
 #include "core/worker.h"
 #include "crypto/key_text.h"
@@ -82,12 +83,6 @@ static uint16_t checksum(const uint8_t *p, size_t len_bytes)
 	return (uint16_t) ~(sum + (sum >> 16));
 }
 
-static void put16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
 static void carry_out(struct local_peer *p, const struct worker_output *out);
 
 static void ping_send(struct local_peer *p, uint64_t now_ns)
@@ -98,10 +93,10 @@ static void ping_send(struct local_peer *p, uint64_t now_ns)
 	memcpy(ip, (uint8_t[]){0x45, 0, 0, PING_BYTES, 0, 0, 0, 0, 64, IPPROTO_ICMP}, 10);
 	memcpy(ip + 12, &p->self, 4);
 	memcpy(ip + 16, &p->target, 4);
-	put16(ip + 10, checksum(ip, 20));
+	be16_put(ip + 10, checksum(ip, 20));
 	icmp[0] = 8; /* echo request, RFC 792 */
-	put16(icmp + 6, (uint16_t)++p->n_sent);
-	put16(icmp + 2, checksum(icmp, PING_BYTES - 20));
+	be16_put(icmp + 6, (uint16_t)++p->n_sent);
+	be16_put(icmp + 2, checksum(icmp, PING_BYTES - 20));
 	p->sent_ns = now_ns;
 	p->waiting = true;
 	carry_out(p,

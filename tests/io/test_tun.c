@@ -10,6 +10,7 @@
 
 #include "io/netlink.h"
 #include "io/tun.h"
+#include "core/be.h"
 #include "io/vnet.h"
 #include "tests/lib/inner.h"
 #include "tests/lib/netns.h"

@@ -9,6 +9,7 @@
 #include "tests/lib/fixture.h"
 
 #include "crypto/aead.h"
+#include "tests/lib/naive.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -497,27 +498,10 @@ const struct sent *remote_sent(const struct fixture *f, const struct remote *r, 
 
 /* ---- inner packets ---- */
 
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static uint16_t naive_checksum(const uint8_t *p, uint32_t len_bytes)
-{
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i < len_bytes; i++)
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
 void inner_mend(struct inner *p)
 {
 	put16(p->data + 10, 0);
-	put16(p->data + 10, naive_checksum(p->data, (p->data[0] & 15u) * 4));
+	put16(p->data + 10, ~naive_sum(0, p->data, (p->data[0] & 15u) * 4));
 }
 
 static struct inner header4(unsigned src, unsigned dst, uint8_t proto, uint32_t body_bytes)
@@ -571,7 +555,7 @@ struct inner inner_echo4(unsigned src, unsigned dst)
 
 	p.data[20] = 8;
 	put16(p.data + 24, 0x1234);
-	put16(p.data + 22, naive_checksum(p.data + 20, 16));
+	put16(p.data + 22, ~naive_sum(0, p.data + 20, 16));
 	return p;
 }
 

@@ -2,24 +2,9 @@
  * used. */
 #include "tests/lib/inner.h"
 
+#include "tests/lib/naive.h"
+
 #include <string.h>
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-static uint32_t get16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
 
 struct inner_spec inner_spec_default(uint8_t version, uint8_t proto)
 {
@@ -44,13 +29,6 @@ static uint32_t fold(uint32_t sum)
 	return sum;
 }
 
-static uint32_t sum_words(uint32_t sum, const uint8_t *p, uint32_t len)
-{
-	for (; len >= 2; len -= 2, p += 2)
-		sum = fold(sum + get16(p));
-	return fold(sum + (len ? (uint32_t)p[0] << 8 : 0));
-}
-
 uint32_t inner_l4_offset(const uint8_t *packet)
 {
 	return packet[0] >> 4 == 4 ? (packet[0] & 15u) * 4 : 40;
@@ -71,7 +49,7 @@ uint32_t inner_header_bytes(const uint8_t *packet)
 uint16_t inner_pseudo_sum(const uint8_t *packet, uint32_t len_bytes)
 {
 	bool v4 = packet[0] >> 4 == 4;
-	uint32_t sum = sum_words(0, packet + (v4 ? 12 : 8), v4 ? 8 : 32);
+	uint32_t sum = naive_sum(0, packet + (v4 ? 12 : 8), v4 ? 8 : 32);
 
 	return (uint16_t)fold(sum + proto_of(packet) + (len_bytes - inner_l4_offset(packet)));
 }
@@ -83,10 +61,10 @@ void inner_checksums_set(uint8_t *packet, uint32_t len_bytes)
 
 	if (packet[0] >> 4 == 4) {
 		put16(packet + 10, 0);
-		put16(packet + 10, ~sum_words(0, packet, l4) & 0xffff);
+		put16(packet + 10, ~naive_sum(0, packet, l4) & 0xffff);
 	}
 	put16(field, 0);
-	sum = ~sum_words(inner_pseudo_sum(packet, len_bytes), packet + l4, len_bytes - l4) & 0xffff;
+	sum = ~naive_sum(inner_pseudo_sum(packet, len_bytes), packet + l4, len_bytes - l4) & 0xffff;
 	put16(field, sum ? sum : 0xffff);
 }
 
@@ -97,11 +75,11 @@ bool inner_is_right(const uint8_t *packet, uint32_t len_bytes)
 
 	if (v4 ? get16(packet + 2) != len_bytes : get16(packet + 4) + 40 != len_bytes)
 		return false;
-	if (v4 && sum_words(0, packet, l4) != 0xffff)
+	if (v4 && naive_sum(0, packet, l4) != 0xffff)
 		return false;
 	if (proto_of(packet) == 17 && get16(packet + l4 + 4) != len_bytes - l4)
 		return false;
-	return sum_words(inner_pseudo_sum(packet, len_bytes), packet + l4, len_bytes - l4) ==
+	return naive_sum(inner_pseudo_sum(packet, len_bytes), packet + l4, len_bytes - l4) ==
 		0xffff;
 }
 

@@ -1,30 +1,9 @@
 /* sim_ip.c - see sim_ip.h. Checksums are computed here once more, not with the code under test. */
 #include "tests/lib/sim_ip.h"
 
+#include "tests/lib/naive.h"
+
 #include <string.h>
-
-static uint32_t be16(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 8 | p[1];
-}
-
-static void be16_set(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-/* RFC 1071, word by word. */
-static uint32_t ones_sum(uint32_t start, const uint8_t *p, uint32_t len_bytes)
-{
-	for (; len_bytes > 1; p += 2, len_bytes -= 2)
-		start += be16(p);
-	if (len_bytes)
-		start += (uint32_t)p[0] << 8;
-	while (start >> 16)
-		start = (start & 0xffff) + (start >> 16);
-	return start;
-}
 
 static bool is4(const uint8_t *packet)
 {
@@ -38,7 +17,7 @@ static uint32_t header_bytes(const uint8_t *packet)
 
 static uint32_t total_bytes(const uint8_t *packet)
 {
-	return is4(packet) ? be16(packet + 2) : be16(packet + 4) + 40;
+	return is4(packet) ? get16(packet + 2) : get16(packet + 4) + 40;
 }
 
 /* Of the transport message with its pseudo header; 0xffff if it is right. */
@@ -47,17 +26,17 @@ static uint32_t l4_sum(const uint8_t *packet, uint8_t proto, bool pseudo)
 	uint32_t start = header_bytes(packet), len = total_bytes(packet) - start, sum = 0;
 
 	if (pseudo) {
-		sum = ones_sum(proto + len, packet + (is4(packet) ? 12 : 8), is4(packet) ? 8 : 32);
+		sum = naive_sum(proto + len, packet + (is4(packet) ? 12 : 8), is4(packet) ? 8 : 32);
 	}
-	return ones_sum(sum, packet + start, len);
+	return naive_sum(sum, packet + start, len);
 }
 
 void sim_ip_mend(uint8_t *packet)
 {
 	if (!is4(packet))
 		return;
-	be16_set(packet + 10, 0);
-	be16_set(packet + 10, 0xffff ^ ones_sum(0, packet, header_bytes(packet)));
+	put16(packet + 10, 0);
+	put16(packet + 10, 0xffff ^ naive_sum(0, packet, header_bytes(packet)));
 }
 
 static uint8_t *ip_header(uint8_t *out, const struct wgh_addr *src, const struct wgh_addr *dst,
@@ -66,7 +45,7 @@ static uint8_t *ip_header(uint8_t *out, const struct wgh_addr *src, const struct
 	if (src->family == WGH_IPV4) {
 		memset(out, 0, 20);
 		out[0] = 0x45;
-		be16_set(out + 2, 20 + l4_bytes);
+		put16(out + 2, 20 + l4_bytes);
 		out[6] = 0x40; /* DF */
 		out[8] = 64;
 		out[9] = proto;
@@ -77,7 +56,7 @@ static uint8_t *ip_header(uint8_t *out, const struct wgh_addr *src, const struct
 	}
 	memset(out, 0, 40);
 	out[0] = 0x60;
-	be16_set(out + 4, l4_bytes);
+	put16(out + 4, l4_bytes);
 	out[6] = proto;
 	out[7] = 64;
 	memcpy(out + 8, src->bytes, 16);
@@ -96,27 +75,27 @@ uint32_t sim_udp(uint8_t *out, const struct wgh_addr *src, const struct wgh_addr
 	uint8_t *udp = ip_header(out, src, dst, IP_PROTO_UDP, 8 + payload_bytes);
 
 	SIM_MUST(payload_bytes >= 4);
-	be16_set(udp, 4000);
-	be16_set(udp + 2, 4001);
-	be16_set(udp + 4, 8 + payload_bytes);
-	be16_set(udp + 6, 0);
+	put16(udp, 4000);
+	put16(udp + 2, 4001);
+	put16(udp + 4, 8 + payload_bytes);
+	put16(udp + 6, 0);
 	le32_put(udp + 8, id);
 	for (uint32_t i = 4; i < payload_bytes; i++)
 		udp[8 + i] = pattern(id, i);
-	be16_set(udp + 6, 0xffff ^ l4_sum(out, IP_PROTO_UDP, true));
-	if (!be16(udp + 6))
-		be16_set(udp + 6, 0xffff);
+	put16(udp + 6, 0xffff ^ l4_sum(out, IP_PROTO_UDP, true));
+	if (!get16(udp + 6))
+		put16(udp + 6, 0xffff);
 	return total_bytes(out);
 }
 
 uint32_t sim_udp_id(const uint8_t *packet, uint32_t len_bytes)
 {
 	const uint8_t *udp = packet + header_bytes(packet);
-	uint32_t id, payload_bytes = be16(udp + 4) - 8;
+	uint32_t id, payload_bytes = get16(udp + 4) - 8;
 
 	SIM_MUST(total_bytes(packet) == len_bytes);
 	SIM_MUST((is4(packet) ? packet[9] : packet[6]) == IP_PROTO_UDP);
-	SIM_MUST(!is4(packet) || ones_sum(0, packet, header_bytes(packet)) == 0xffff);
+	SIM_MUST(!is4(packet) || naive_sum(0, packet, header_bytes(packet)) == 0xffff);
 	SIM_MUST(l4_sum(packet, IP_PROTO_UDP, true) == 0xffff);
 	id = le32_get(udp + 8);
 	for (uint32_t i = 4; i < payload_bytes; i++)
@@ -133,11 +112,11 @@ uint32_t sim_echo(
 
 	memset(icmp, 0, 8);
 	icmp[0] = v4 ? 8 : 128;
-	be16_set(icmp + 4, 0x1234);
-	be16_set(icmp + 6, 7);
+	put16(icmp + 4, 0x1234);
+	put16(icmp + 6, 7);
 	for (uint32_t i = 0; i < data_bytes; i++)
 		icmp[8 + i] = pattern(9, i);
-	be16_set(icmp + 2, 0xffff ^ l4_sum(out, proto, !v4));
+	put16(icmp + 2, 0xffff ^ l4_sum(out, proto, !v4));
 	return total_bytes(out);
 }
 
@@ -147,7 +126,7 @@ bool sim_icmp_ok(const uint8_t *packet, uint32_t len_bytes)
 
 	return len_bytes == total_bytes(packet) && len_bytes >= header_bytes(packet) + 8 &&
 		(v4 ? packet[9] == IP_PROTO_ICMP : packet[6] == IP_PROTO_ICMPV6) &&
-		(!v4 || ones_sum(0, packet, header_bytes(packet)) == 0xffff) &&
+		(!v4 || naive_sum(0, packet, header_bytes(packet)) == 0xffff) &&
 		l4_sum(packet, IP_PROTO_ICMPV6, !v4) == 0xffff;
 }
 

@@ -1,29 +1,10 @@
 /* transport.c - see transport.h. */
 #include "tests/lib/transport.h"
 
+#include "tests/lib/naive.h"
+
 #include <arpa/inet.h>
 #include <string.h>
-
-static void put16(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-	put16(p, v >> 16);
-	put16(p + 2, v & 0xffff);
-}
-
-static uint32_t sum_words(uint32_t sum, const uint8_t *p, uint32_t len)
-{
-	for (uint32_t i = 0; i < len; i++) {
-		sum += i % 2 ? p[i] : (uint32_t)p[i] << 8;
-		sum = (sum & 0xffff) + (sum >> 16);
-	}
-	return sum;
-}
 
 struct wgh_addr transport_addr(const char *text)
 {
@@ -120,16 +101,16 @@ void transport_checksums_set(uint8_t *packet, uint32_t len_bytes)
 
 	if (v4) {
 		put16(packet + 10, 0);
-		put16(packet + 10, ~sum_words(0, packet, l4) & 0xffff);
+		put16(packet + 10, ~naive_sum(0, packet, l4) & 0xffff);
 	}
 	if (proto != IP_PROTO_ICMP) {
-		sum = sum_words(0, packet + (v4 ? 12 : 8), v4 ? 8 : 32);
+		sum = naive_sum(0, packet + (v4 ? 12 : 8), v4 ? 8 : 32);
 		sum += proto + (len_bytes - l4);
 		sum = (sum & 0xffff) + (sum >> 16);
 	}
 	field = checksum_of(packet + l4, proto);
 	put16(field, 0);
-	sum = ~sum_words(sum, packet + l4, len_bytes - l4) & 0xffff;
+	sum = ~naive_sum(sum, packet + l4, len_bytes - l4) & 0xffff;
 	put16(field, proto == IP_PROTO_UDP && !sum ? 0xffff : sum);
 }
 
@@ -235,7 +216,7 @@ uint32_t transport_fragment(uint8_t *out, const uint8_t *packet, uint32_t len_by
 		put16(out + 4, id);
 		put16(out + 6, (more ? 0x2000u : 0) | from / 8);
 		put16(out + 10, 0);
-		put16(out + 10, ~sum_words(0, out, header_bytes) & 0xffff);
+		put16(out + 10, ~naive_sum(0, out, header_bytes) & 0xffff);
 		return l4 + bytes;
 	}
 	put16(out + 4, 8 + bytes);

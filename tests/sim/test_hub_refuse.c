@@ -1,15 +1,10 @@
 /* A hub between three peers: what does not pass, and what the sender is told about it. */
+#include "tests/lib/naive.h"
 #include "tests/sim/star.h"
 
 #include <string.h>
 
 static const enum wgh_family families[2] = {WGH_IPV4, WGH_IPV6};
-
-static void be16_put(uint8_t *p, uint32_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
 
 /* The one packet at h is this error from the hub about that packet. Zero: none came. */
 static void expect_error(struct star *s, struct sim_hub *h, const uint8_t *about,
@@ -356,7 +351,7 @@ static void test_errors_are_not_answered_by_errors(void **state)
 	expect_nothing(&s);
 	/* Nor is a fragment other than the first. */
 	len = star_udp(&s, s.a, s.b, WGH_IPV4, packet, 64);
-	be16_put(packet + 6, 100); /* offset 800 */
+	put16(packet + 6, 100); /* offset 800 */
 	packet[8] = 1;
 	sim_ip_mend(packet);
 	star_send(&s, s.a, packet, len);
