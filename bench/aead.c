@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/lib/figures.h"
 #include "crypto/aead.h"
 
 #define N_PACKETS 64
@@ -30,7 +31,7 @@ struct series {
 	double seal_ns[MAX_ROUNDS], open_ns[MAX_ROUNDS]; /* per packet */
 };
 
-struct figure {
+struct spread {
 	double median, spread_percent;
 };
 
@@ -93,33 +94,14 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static struct figure figure(double *values, size_t n)
+static struct spread spread_of(double *values, size_t n)
 {
-	struct figure f;
+	struct spread f;
 
 	qsort(values, n, sizeof *values, compare);
 	f.median = values[n / 2];
 	f.spread_percent = 100 * (values[n - 1 - n / 10] - values[n / 10]) / f.median;
 	return f;
-}
-
-static void cpu_name(char *out, size_t out_bytes)
-{
-	FILE *file = fopen("/proc/cpuinfo", "r");
-	char line[256];
-
-	snprintf(out, out_bytes, "unknown CPU");
-	while (file && fgets(line, sizeof line, file)) {
-		char *value = strchr(line, ':');
-
-		if (value && !strncmp(line, "model name", 10)) {
-			value[strcspn(value, "\n")] = 0;
-			snprintf(out, out_bytes, "%s", value + 2);
-			break;
-		}
-	}
-	if (file)
-		fclose(file);
 }
 
 static void print_table(size_t n_rounds, const char *cpu)
@@ -130,12 +112,12 @@ static void print_table(size_t n_rounds, const char *cpu)
 	printf("%6s  %-10s | %9s %7s %6s | %9s %7s %6s | %s\n", "bytes", "back end", "seal ns",
 		"GB/s", "spread", "open ns", "GB/s", "spread", "seal+open, sodium = 1");
 	for (size_t s = 0; s < N_SIZES; s++) {
-		struct figure seal[MAX_BACK_ENDS], open[MAX_BACK_ENDS];
+		struct spread seal[MAX_BACK_ENDS], open[MAX_BACK_ENDS];
 		double last;
 
 		for (size_t b = 0; b < n_aeads; b++) {
-			seal[b] = figure(series[s][b].seal_ns, n_rounds);
-			open[b] = figure(series[s][b].open_ns, n_rounds);
+			seal[b] = spread_of(series[s][b].seal_ns, n_rounds);
+			open[b] = spread_of(series[s][b].open_ns, n_rounds);
 		}
 		last = seal[n_aeads - 1].median + open[n_aeads - 1].median;
 		for (size_t b = 0; b < n_aeads; b++)
@@ -154,8 +136,8 @@ static void print_json(size_t n_rounds, const char *cpu)
 		cpu, N_PACKETS, N_KEYS, n_rounds);
 	for (size_t s = 0; s < N_SIZES; s++) {
 		for (size_t b = 0; b < n_aeads; b++) {
-			struct figure seal = figure(series[s][b].seal_ns, n_rounds);
-			struct figure open = figure(series[s][b].open_ns, n_rounds);
+			struct spread seal = spread_of(series[s][b].seal_ns, n_rounds);
+			struct spread open = spread_of(series[s][b].open_ns, n_rounds);
 
 			printf("%s\n  {\"bytes\": %u, \"back_end\": \"%s\", "
 			       "\"seal_ns\": %.1f, \"seal_spread_percent\": %.1f, "
@@ -234,7 +216,7 @@ int main(int argc, char **argv)
 		}
 	}
 
-	cpu_name(cpu, sizeof cpu);
+	machine_cpu(cpu, sizeof cpu);
 	if (json)
 		print_json(n_rounds, cpu);
 	else

@@ -36,21 +36,6 @@ static void settle_who(const struct policy_file *file, struct policy_who *who)
 	*who = (struct policy_who){.kind = WHO_OWN_GROUP, .group = (unsigned)group};
 }
 
-/* Is b a with one letter more, less or different? */
-static bool nearly(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b), head = 0, tail = 0;
-
-	while (a[head] && a[head] == b[head])
-		head++;
-	while (tail < n - head && tail < m - head && a[n - 1 - tail] == b[m - 1 - tail])
-		tail++;
-	n -= head + tail;
-	m -= head + tail;
-	return (n <= 1 && m <= 1) ||
-		(n == 2 && m == 2 && a[head] == b[head + 1] && a[head + 1] == b[head]);
-}
-
 static void note_near_name(struct policy_file *file, const struct policy_who *who, unsigned line)
 {
 	static const char *const words[] = {"any", "client", "device", "peer", "host"};
@@ -59,11 +44,11 @@ static void note_near_name(struct policy_file *file, const struct policy_who *wh
 	if (who->kind != WHO_NAME || !who->may_be_group)
 		return;
 	for (size_t i = 1; i < sizeof words / sizeof *words; i++) {
-		if (nearly(who->name, words[i]))
+		if (text_is_near(who->name, words[i]))
 			meant = words[i];
 	}
 	for (size_t i = 0; i < file->n_groups; i++) {
-		if (strlen(file->groups[i]) > 3 && nearly(who->name, file->groups[i]))
+		if (strlen(file->groups[i]) > 3 && text_is_near(who->name, file->groups[i]))
 			meant = file->groups[i];
 	}
 	if (meant)

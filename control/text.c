@@ -337,6 +337,20 @@ void text_escape(char *out, size_t out_size, const void *bytes, size_t n)
 	out[used] = 0;
 }
 
+bool text_is_near(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b), head = 0, tail = 0;
+
+	while (a[head] && a[head] == b[head])
+		head++;
+	while (tail < n - head && tail < m - head && a[n - 1 - tail] == b[m - 1 - tail])
+		tail++;
+	n -= head + tail;
+	m -= head + tail;
+	return (n <= 1 && m <= 1) ||
+		(n == 2 && m == 2 && a[head] == b[head + 1] && a[head + 1] == b[head]);
+}
+
 bool text_is_line(const char *text, size_t n)
 {
 	const uint8_t *p = (const uint8_t *)text;

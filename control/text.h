@@ -51,6 +51,9 @@ void text_from_peer(char out[TEXT_PEER_CHARS], const struct wgh_public_key *key)
  * "...". Twice is the same as once. out_size at least 4. */
 void text_escape(char *out, size_t out_size, const void *bytes, size_t n);
 
+/* a is one slip of the finger away from b, or equal: a letter too many, too few, another one, or
+ * two swapped. */
+MUST_CHECK bool text_is_near(const char *a, const char *b);
 /* Could these bytes be put on one line of text: no control characters, as far as they are UTF-8? */
 MUST_CHECK bool text_is_line(const char *text, size_t n);
 

@@ -25,7 +25,7 @@ void figure_json(FILE *out, const char *name, struct figure f)
 		f.min, f.max);
 }
 
-static void cpu_name(char *out, size_t out_bytes)
+void machine_cpu(char *out, size_t out_bytes)
 {
 	FILE *file = fopen("/proc/cpuinfo", "r");
 	char line[4096];
@@ -49,7 +49,7 @@ void machine_text(char *out, size_t out_bytes)
 	struct utsname u = {0};
 	char cpu[128];
 
-	cpu_name(cpu, sizeof cpu);
+	machine_cpu(cpu, sizeof cpu);
 	uname(&u);
 	snprintf(out, out_bytes, "%s, %ld cores, Linux %s", cpu, sysconf(_SC_NPROCESSORS_ONLN),
 		u.release);

@@ -155,27 +155,11 @@ static int print_help(int argc, char **argv)
 	return 0;
 }
 
-/* Is a one slip of the finger away from b: a letter too many, too few, another one, or two swapped?
- */
-static bool nearly_equal(const char *a, const char *b)
-{
-	size_t n = strlen(a), m = strlen(b), head = 0, tail = 0;
-
-	while (a[head] && a[head] == b[head])
-		head++;
-	while (tail < n - head && tail < m - head && a[n - 1 - tail] == b[m - 1 - tail])
-		tail++;
-	n -= head + tail;
-	m -= head + tail;
-	return (n <= 1 && m <= 1) ||
-		(n == 2 && m == 2 && a[head] == b[head + 1] && a[head + 1] == b[head]);
-}
-
 /* "wghub shwo" must not start an interface called shwo. */
 static const struct command *meant_command(const char *word)
 {
 	for (unsigned i = 0; commands[i]; i++) {
-		if (strlen(commands[i]->name) >= 4 && nearly_equal(word, commands[i]->name))
+		if (strlen(commands[i]->name) >= 4 && text_is_near(word, commands[i]->name))
 			return commands[i];
 	}
 	return NULL;

@@ -77,6 +77,17 @@ static void message_authenticated(
 	timers_packet_received(peer, false, now_ns);
 }
 
+/* Signs msg, an initiation or a response, and sends it. */
+static void send_message(struct hub *hub, struct peer *peer, const struct wgh_endpoint *to,
+	void *msg, uint32_t len_bytes, uint64_t now_ns)
+{
+	cookie_jar_sign(&peer->cookie, &peer->public_key, msg, len_bytes, now_ns);
+	peer->last_handshake_sent_ns = now_ns;
+	hub_transmit(hub, to, msg, len_bytes, HANDSHAKE_TOS);
+	relaxed_add(&peer->tx_bytes, len_bytes);
+	timers_packet_sent(peer, false, now_ns);
+}
+
 /* ---- our initiations ---- */
 
 void handshake_drop(struct hub *hub, struct peer *peer)
@@ -129,11 +140,7 @@ static void send_initiation(struct hub *hub, struct peer *peer, uint64_t now_ns,
 	handshake->noise = s.noise;
 	le32_put(msg.type, WIRE_INITIATION);
 	le32_put(msg.sender, index);
-	cookie_jar_sign(&peer->cookie, &peer->public_key, (uint8_t *)&msg, sizeof msg, now_ns);
-	peer->last_handshake_sent_ns = now_ns;
-	hub_transmit(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
-	relaxed_add(&peer->tx_bytes, sizeof msg);
-	timers_packet_sent(peer, false, now_ns);
+	send_message(hub, peer, &to, &msg, sizeof msg, now_ns);
 out:
 	secret_wipe(&s, sizeof s);
 }
@@ -183,11 +190,7 @@ static enum drop send_response(struct hub *hub, struct peer *peer, struct noise_
 	le32_put(msg.type, WIRE_RESPONSE);
 	le32_put(msg.sender, index);
 	le32_put(msg.receiver, remote_index);
-	cookie_jar_sign(&peer->cookie, &peer->public_key, (uint8_t *)&msg, sizeof msg, now_ns);
-	peer->last_handshake_sent_ns = now_ns;
-	hub_transmit(hub, &to, &msg, sizeof msg, HANDSHAKE_TOS);
-	relaxed_add(&peer->tx_bytes, sizeof msg);
-	timers_packet_sent(peer, false, now_ns);
+	send_message(hub, peer, &to, &msg, sizeof msg, now_ns);
 out:
 	secret_wipe(&s, sizeof s);
 	return verdict;

@@ -263,11 +263,29 @@ static void test_line_has_no_control_characters(void **state)
 	assert_false(text_is_line("\xc2\x9b", 2)); /* CSI as one character */
 }
 
+static void test_one_slip_of_the_finger_is_near_and_two_are_not(void **state)
+{
+	(void)state;
+	assert_true(text_is_near("show", "show"));
+	assert_true(text_is_near("sho", "show"));
+	assert_true(text_is_near("shoow", "show"));
+	assert_true(text_is_near("shaw", "show"));
+	assert_true(text_is_near("shwo", "show"));
+	assert_true(text_is_near("", "a"));
+	assert_false(text_is_near("", "ab"));
+	assert_false(text_is_near("hsow", "shwo"));
+	assert_false(text_is_near("shawl", "show"));
+	assert_false(text_is_near("wosh", "show"));
+	assert_true(text_is_near("aaa", "aaaa")); /* head and tail would overlap */
+	assert_false(text_is_near("aa", "aaaa"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_number_takes_digits_only),
 		cmocka_unit_test(test_peer_address_is_one_ipv4_address),
+		cmocka_unit_test(test_one_slip_of_the_finger_is_near_and_two_are_not),
 		cmocka_unit_test(test_line_has_no_control_characters),
 		cmocka_unit_test(test_prefix_round_trip),
 		cmocka_unit_test(test_prefix_refuses_what_is_not_exactly_one),
