@@ -8,6 +8,7 @@
 
 #include "control/daemon_hub.h"
 #include "control/error.h"
+#include "control/hook.h"
 #include "control/journal.h"
 #include "control/log.h"
 #include "control/sandbox.h"
@@ -65,11 +66,13 @@ static void tell_offloads(const struct daemon_hub *hub)
 
 static void reload(struct daemon_hub *hub)
 {
-	if (!hub->factory && !hub->options->conf_path && !hub->options->policy.path) {
+	if (!hub->factory && !hub->options->conf_path && !hub->options->policy.path &&
+		!journal_path()) {
 		daemon_hub_end(hub, "SIGHUP, and there is no conf file to read again");
 		return;
 	}
 	service_tell_reloading(&hub->service);
+	journal_open_again();
 	if (hub->options->policy.path)
 		daemon_reload_policy(hub);
 	if (hub->factory)
@@ -163,7 +166,11 @@ static int begin_sandbox(const struct daemon_options *o, struct wgh_error *error
 		.net_admin = !o->device.no_tun,
 		.bind_service = !o->conf || has_low_port(o->conf)};
 
-	return sandbox_begin(&options, error);
+	int err = sandbox_begin(&options, error);
+
+	/* Its process comes before threads, and after the limits that it inherits. */
+	return err ? err
+		   : hook_start(o->events_command, NULL, o->foreground || o->keep_stderr, error);
 }
 
 static int start(struct daemon_hub *hub, struct wgh_error *error)
@@ -282,6 +289,7 @@ static int run_loop(struct daemon_hub *hub, int ready_fd)
 	}
 	/* exit() would wait for libuv's threads. */
 	if (!stop(hub)) {
+		hook_stop();
 		sandbox_end();
 		_exit(err ? 1 : 0);
 	}
@@ -303,6 +311,7 @@ static int run(const struct daemon_options *options, int ready_fd)
 	} else {
 		code = run_loop(&hub, ready_fd);
 	}
+	hook_stop();
 	sandbox_end();
 	service_fini(&hub.service);
 	return code;

@@ -30,6 +30,7 @@ struct daemon_options {
 	const struct factory_hub_options *factory; /* or NULL; not together with a conf file */
 	struct metrics_options metrics;
 	const char *events_path; /* of journal_open(), or NULL */
+	const char *events_command; /* of hook_start(), or NULL */
 	bool no_sandbox;
 	const char *user; /* to become instead of root; NULL: wghub, or nobody */
 };

@@ -4,6 +4,7 @@
 
 #include "control/error.h"
 #include "control/events.h"
+#include "control/hook.h"
 #include "control/https.h"
 #include "control/journal.h"
 #include "control/log.h"
@@ -225,8 +226,10 @@ static int write_name_file(const struct daemon_hub *hub, struct wgh_error *error
 static int allow_files(const struct daemon_hub *hub, struct wgh_error *error)
 {
 	const struct factory_hub_options *f = hub->options->factory;
-	int err = sandbox_allow_file(hub->options->conf_path, false, error);
+	int err = sandbox_allow_append(journal_path(), error);
 
+	if (!err)
+		err = sandbox_allow_file(hub->options->conf_path, false, error);
 	if (!err)
 		err = sandbox_allow_file(hub->options->policy.path, false, error);
 	if (err || !f)
@@ -245,7 +248,7 @@ int daemon_open(struct daemon_hub *hub, struct wgh_error *error)
 {
 	const struct wgh_link link = {.mtu_bytes = hub->options->device.mtu_bytes};
 	struct conf *conf = hub->options->conf;
-	int err = journal_open(hub->options->events_path, error);
+	int err = journal_open(hub->options->events_path, hook_fd(), error);
 
 	if (!err && hub->options->factory)
 		err = https_load(error);

@@ -93,6 +93,21 @@ int file_open(const char *path)
 	return is_refusal(-errno) ? keeper_open(path) : -errno;
 }
 
+int file_open_append(const char *path)
+{
+	int fd = open(path,
+		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW,
+		0600);
+	struct stat st;
+
+	if (fd < 0)
+		return is_refusal(-errno) ? keeper_open_append(path) : -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
 int file_stat(const char *path, struct stat *st)
 {
 	if (stat(path, st) == 0)

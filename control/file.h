@@ -29,6 +29,9 @@ MUST_CHECK int file_read(
 /* Opens for reading, as file_read() does; stat(). Negative errno. */
 MUST_CHECK int file_open(const char *path);
 MUST_CHECK int file_stat(const char *path, struct stat *st);
+/* A plain file, made with mode 0600 where there is none, and never a link: who may write in its
+ * folder shall not choose another file. Negative errno. */
+MUST_CHECK int file_open_append(const char *path);
 /* Wipes. A zeroed struct is fine. */
 void file_text_fini(struct file_text *text);
 

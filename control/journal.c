@@ -1,8 +1,11 @@
-/* journal.c - see journal.h. A pipe is asked before each write whether it has room: lines are
- * shorter than PIPE_BUF, so a write never waits for who reads. */
+/* journal.c - see journal.h. Nothing that is written to waits; standard output, which might, is
+ * asked before whether it has room: lines are shorter than PIPE_BUF, so a pipe that has some takes
+ * them whole. */
 #include "control/journal.h"
 
 #include "control/error.h"
+#include "control/file.h"
+#include "control/hook.h"
 #include "control/json_text.h"
 #include "control/log.h"
 #include "control/text.h"
@@ -15,51 +18,99 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES 4095 /* with one more PIPE_BUF, which a pipe takes whole or not at all */
 
-static struct {
+/* Where lines go; each counts what it has lost. */
+struct sink {
 	int fd; /* only where open */
 	bool open, failing;
-	uint64_t n_lost;
+	bool waits; /* a write may: standard output is not ours to change */
+	bool cut; /* the disk was full in the middle of a line */
+	uint64_t n_lines, n_lost, n_untold; /* lost ones that no line has told yet */
+};
+
+static struct {
+	struct sink sinks[N_JOURNAL_SINKS];
+	char *path; /* what may be opened again; or NULL */
 	char interface[16];
 } journal;
 
-int journal_open(const char *path, struct wgh_error *error)
+static const char *const sink_names[N_JOURNAL_SINKS] = {
+	[JOURNAL_FILE] = "file", [JOURNAL_COMMAND] = "command"};
+
+/* ---- opening ---- */
+
+/* O_NONBLOCK: a FIFO that nobody reads is an error, not a wait. */
+static int open_file(const char *path)
+{
+	int fd = !strcmp(path, "-")
+		? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+		: open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+			  0600);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	/* Where a link leads is settled now: later it could lead elsewhere. */
+	if (*path == '/' && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		journal.path = realpath(path, NULL);
+	return fd;
+}
+
+int journal_open(const char *path, int command_fd, struct wgh_error *error)
 {
 	char shown[100];
+	int fd = path ? open_file(path) : -1;
 
-	if (!path)
-		return 0;
 	json_text_init();
-	if (!strcmp(path, "-"))
-		journal.fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	else /* O_NONBLOCK: a FIFO that nobody reads is an error, not a wait */
-		journal.fd = open(path,
-			O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-	if (journal.fd < 0) {
-		int err = -errno;
-
+	if (path && fd < 0) {
 		text_escape(shown, sizeof shown, path, strlen(path));
-		error_set(error, "--events %s: %s", shown, strerror(-err));
-		return err;
+		error_set(error, "--events %s: %s", shown, strerror(-fd));
+		return fd;
 	}
-	journal.open = true;
+	journal.sinks[JOURNAL_FILE] =
+		(struct sink){.fd = fd, .open = fd >= 0, .waits = path && !strcmp(path, "-")};
+	journal.sinks[JOURNAL_COMMAND] = (struct sink){.fd = command_fd, .open = command_fd >= 0};
 	return 0;
+}
+
+const char *journal_path(void)
+{
+	return journal.path;
+}
+
+void journal_open_again(void)
+{
+	struct sink *file = &journal.sinks[JOURNAL_FILE];
+	int fd = journal.path ? file_open_append(journal.path) : -1;
+
+	if (!journal.path)
+		return;
+	if (fd < 0) {
+		log_warn("events file not opened again why=\"%s\" note=\"the old one stays\"",
+			strerror(-fd));
+		return;
+	}
+	close(file->fd);
+	file->fd = fd;
+	file->cut = false;
 }
 
 void journal_close(void)
 {
-	if (journal.open)
-		close(journal.fd);
+	if (journal.sinks[JOURNAL_FILE].open)
+		close(journal.sinks[JOURNAL_FILE].fd);
+	free(journal.path);
 	memset(&journal, 0, sizeof journal);
 }
 
 bool journal_is_open(void)
 {
-	return journal.open;
+	return journal.sinks[JOURNAL_FILE].open || journal.sinks[JOURNAL_COMMAND].open;
 }
 
 void journal_set_interface(const char *name)
@@ -67,24 +118,41 @@ void journal_set_interface(const char *name)
 	snprintf(journal.interface, sizeof journal.interface, "%s", name);
 }
 
+bool journal_numbers(enum journal_sink which, struct journal_numbers *numbers)
+{
+	const struct sink *sink = &journal.sinks[which];
+
+	*numbers = (struct journal_numbers){sink_names[which], sink->n_lines, sink->n_lost};
+	return sink->open;
+}
+
 /* ---- lines ---- */
 
-static bool write_line(const char *line, size_t n)
+/* line: a newline, and the line after it. */
+static bool write_line(struct sink *sink, const char *line, size_t n)
 {
-	struct pollfd room = {.fd = journal.fd, .events = POLLOUT};
+	struct pollfd room = {.fd = sink->fd, .events = POLLOUT};
+	size_t skip = sink->cut ? 0 : 1;
 	ssize_t written = -1;
 
-	if (poll(&room, 1, 0) == 1 && room.revents & POLLOUT)
-		written = write(journal.fd, line, n);
-	if (written == (ssize_t)n) {
-		journal.failing = false;
+	errno = EAGAIN;
+	if (!sink->waits || (poll(&room, 1, 0) == 1 && room.revents))
+		written = write(sink->fd, line + skip, n - skip);
+	if (written > 0)
+		sink->cut = written < (ssize_t)(n - skip);
+	if (written == (ssize_t)(n - skip)) {
+		sink->failing = false;
+		sink->n_lines++;
 		return true;
 	}
-	if (!journal.failing)
-		log_warn("events not written why=\"%s\" note=\"the next line that is says how "
-			 "many\"",
-			written < 0 && errno ? strerror(errno) : "no room");
-	journal.failing = true;
+	if (!sink->failing)
+		log_warn("events not written to=%s why=\"%s\" note=\"the next line that is says "
+			 "how many\"",
+			sink_names[sink - journal.sinks],
+			written >= 0		  ? "no space"
+				: errno == EAGAIN ? "no room"
+						  : strerror(errno));
+	sink->failing = true;
 	return false;
 }
 
@@ -99,36 +167,67 @@ static void now_text(char out[32])
 	snprintf(out + n, 32 - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
 }
 
-/* Time, event and interface come first; members may be NULL. Takes it over. */
-static void put(const char *event, json_t *peer, json_t *members)
+/* Time, event and interface come first; members may be NULL. Takes them over. 0: it is too long. */
+static size_t make_line(
+	char line[LINE_MAX_BYTES + 1], const char *event, json_t *peer, json_t *members)
 {
-	char line[LINE_MAX_BYTES], time_text[32];
+	char time_text[32];
 	json_t *object;
 	size_t n = 0;
 
 	now_text(time_text);
 	object = json_pack(
 		"{s:s,s:s,s:s}", "time", time_text, "event", event, "interface", journal.interface);
-	if (object && journal.n_lost)
-		IGNORE_RESULT(json_object_set_new(
-			object, "lost", json_integer((json_int_t)journal.n_lost)));
 	if (object && peer)
 		IGNORE_RESULT(json_object_update(object, peer));
 	if (object && members)
 		IGNORE_RESULT(json_object_update(object, members));
 	if (object)
-		n = json_dumpb(object, line, sizeof line - 1, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		n = json_dumpb(
+			object, line + 1, LINE_MAX_BYTES - 1, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(object);
 	json_decref(peer);
 	json_decref(members);
-	if (n && n < sizeof line) {
-		line[n++] = '\n';
-		if (write_line(line, n)) {
-			journal.n_lost = 0;
-			return;
-		}
+	if (!n || n > LINE_MAX_BYTES - 1)
+		return 0;
+	line[0] = line[n + 1] = '\n';
+	return n + 2;
+}
+
+/* What was lost before comes before. */
+static void tell_lost(struct sink *sink)
+{
+	char line[LINE_MAX_BYTES + 1];
+	uint64_t n = sink->n_untold;
+
+	if (!n)
+		return;
+	n = make_line(line, "events_lost", NULL, json_pack("{s:I}", "n", (json_int_t)n));
+	if (n && write_line(sink, line, n))
+		sink->n_untold = 0;
+}
+
+static void lost(struct sink *sink, uint64_t n)
+{
+	sink->n_lost += n;
+	sink->n_untold += n;
+}
+
+static void put(const char *event, json_t *peer, json_t *members)
+{
+	char line[LINE_MAX_BYTES + 1];
+	size_t n = make_line(line, event, peer, members);
+
+	lost(&journal.sinks[JOURNAL_COMMAND], hook_take_given_up());
+	for (unsigned i = 0; i < N_JOURNAL_SINKS; i++) {
+		struct sink *sink = &journal.sinks[i];
+
+		if (!sink->open)
+			continue;
+		tell_lost(sink);
+		if (!n || sink->n_untold || !write_line(sink, line, n))
+			lost(sink, 1);
 	}
-	journal.n_lost++;
 }
 
 void journal_say(const char *event, const char *format, ...)
@@ -136,7 +235,7 @@ void journal_say(const char *event, const char *format, ...)
 	va_list args;
 	json_t *members;
 
-	if (!journal.open)
+	if (!journal_is_open())
 		return;
 	va_start(args, format);
 	members = json_vpack_ex(NULL, 0, format, args);
@@ -158,7 +257,7 @@ void journal_peer(const char *event, const struct wgh_public_key *peer, struct n
 	va_list args;
 	json_t *members;
 
-	if (!journal.open)
+	if (!journal_is_open())
 		return;
 	va_start(args, format);
 	members = json_vpack_ex(NULL, 0, format, args);
@@ -192,7 +291,7 @@ static struct known *known_new(const struct wgh_snapshot *before)
 void journal_change(const char *by, const struct wgh_change *change,
 	const struct wgh_snapshot *before, struct names *names)
 {
-	struct known *known = journal.open ? known_new(before) : NULL, *found;
+	struct known *known = journal_is_open() ? known_new(before) : NULL, *found;
 
 	if (!known)
 		return;

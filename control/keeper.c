@@ -30,11 +30,12 @@ enum request_kind {
 	REQUEST_REPLACE, /* the bytes follow */
 	REQUEST_PUT_ASIDE,
 	REQUEST_REMOVE_SOCKET,
+	REQUEST_APPEND,
 };
 
 struct request {
 	uint32_t kind, file; /* number in the list */
-	uint32_t write, mode, flags, wait_ms;
+	uint32_t right, mode, flags, wait_ms;
 	uint64_t n_bytes; /* that follow */
 };
 
@@ -134,13 +135,13 @@ static bool receive_answer(int fd, struct answer *answer, int *passed)
 	return receive_all(fd, (char *)answer + n, sizeof *answer - (size_t)n);
 }
 
-static int add_file(char *path, bool write)
+static int add_file(char *path, enum keeper_right right)
 {
 	if (!path || keeper.n_files == KEEPER_FILES_MAX) {
 		free(path);
 		return path ? -E2BIG : -ENOMEM;
 	}
-	keeper.files[keeper.n_files++] = (struct kept_file){path, write};
+	keeper.files[keeper.n_files++] = (struct kept_file){path, right};
 	return 0;
 }
 
@@ -159,9 +160,9 @@ static int remove_socket(const char *path)
 
 static int allow(const struct request *r, char *path)
 {
-	return keeper.closed || strnlen(path, r->n_bytes) != r->n_bytes
+	return keeper.closed || strnlen(path, r->n_bytes) != r->n_bytes || r->right > KEEPER_APPEND
 		? -EPERM
-		: add_file(strdup(path), r->write);
+		: add_file(strdup(path), r->right);
 }
 
 static int serve_file(const struct request *r, const char *bytes, struct answer *answer, int *fd)
@@ -170,7 +171,7 @@ static int serve_file(const struct request *r, const char *bytes, struct answer 
 	bool reads = r->kind == REQUEST_OPEN || r->kind == REQUEST_STAT;
 	struct wgh_error ignored;
 
-	if (!file->write && !reads)
+	if (!reads && file->right != (r->kind == REQUEST_APPEND ? KEEPER_APPEND : KEEPER_WRITE))
 		return -EACCES;
 	switch (r->kind) {
 	case REQUEST_OPEN:
@@ -178,6 +179,9 @@ static int serve_file(const struct request *r, const char *bytes, struct answer 
 		return *fd < 0 ? *fd : 0;
 	case REQUEST_STAT:
 		return file_stat(file->path, &answer->st);
+	case REQUEST_APPEND:
+		*fd = file_open_append(file->path);
+		return *fd < 0 ? *fd : 0;
 	case REQUEST_LOCK:
 		return file_lock(fd, file->path, r->wait_ms, &ignored);
 	case REQUEST_REPLACE:
@@ -198,7 +202,7 @@ static int serve(const struct request *r, char *bytes, struct answer *answer, in
 		keeper.closed = true;
 		return sandbox_enter_keeper();
 	}
-	if (r->kind > REQUEST_REMOVE_SOCKET || r->file >= keeper.n_files)
+	if (r->kind > REQUEST_APPEND || r->file >= keeper.n_files)
 		return -EINVAL;
 	return serve_file(r, bytes, answer, fd);
 }
@@ -311,13 +315,13 @@ static int ask_about(
 	return -EACCES;
 }
 
-int keeper_allow(const char *path, bool write)
+int keeper_allow(const char *path, enum keeper_right right)
 {
-	struct request r = {.kind = REQUEST_ALLOW, .write = write, .n_bytes = strlen(path)};
+	struct request r = {.kind = REQUEST_ALLOW, .right = right, .n_bytes = strlen(path)};
 	struct answer answer;
 	int err = keeper.fd < 0 ? 0 : ask(&r, path, &answer, NULL);
 
-	return err ? err : add_file(strdup(path), write);
+	return err ? err : add_file(strdup(path), right);
 }
 
 const struct kept_file *keeper_files(unsigned *n)
@@ -349,6 +353,15 @@ void keeper_stop(void)
 int keeper_open(const char *path)
 {
 	struct request r = {.kind = REQUEST_OPEN};
+	struct answer answer;
+	int fd = -1, err = ask_about(path, &r, NULL, &answer, &fd);
+
+	return err ? err : fd;
+}
+
+int keeper_open_append(const char *path)
+{
+	struct request r = {.kind = REQUEST_APPEND};
 	struct answer answer;
 	int fd = -1, err = ask_about(path, &r, NULL, &answer, &fd);
 

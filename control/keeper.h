@@ -20,12 +20,17 @@
 /* Starts it; the process must have no threads yet. It ends when this process does, and passes
  * signals over. */
 MUST_CHECK int keeper_start(struct wgh_error *error);
+enum keeper_right {
+	KEEPER_READ,
+	KEEPER_WRITE, /* and to read it */
+	KEEPER_APPEND, /* and to make it, but not to change what is in it; and to read it */
+};
 /* Until keeper_close_list(): one more path, copied. Also without a keeper: what the hub's own files
  * are. */
-MUST_CHECK int keeper_allow(const char *path, bool write);
+MUST_CHECK int keeper_allow(const char *path, enum keeper_right right);
 struct kept_file {
 	char *path;
-	bool write;
+	enum keeper_right right;
 };
 const struct kept_file *keeper_files(unsigned *n);
 /* The list is final; the keeper gives up all other rights. */
@@ -36,6 +41,8 @@ void keeper_stop(void);
 /* An open descriptor for reading. */
 MUST_CHECK int keeper_open(const char *path);
 MUST_CHECK int keeper_stat(const char *path, struct stat *st);
+/* As file_open_append(); needs the right to append. */
+MUST_CHECK int keeper_open_append(const char *path);
 /* These need the right to write; as the functions of file.h without the keeper_. */
 MUST_CHECK int keeper_lock(int *fd, const char *path, unsigned wait_ms);
 MUST_CHECK int keeper_replace(

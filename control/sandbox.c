@@ -196,7 +196,7 @@ static int allow_files(int ruleset, bool may_write)
 	int err = 0;
 
 	for (unsigned i = 0; i < n && !err; i++) {
-		bool write = files[i].write && may_write;
+		bool write = files[i].right != KEEPER_READ && may_write;
 
 		err = allow_path(ruleset, files[i].path, write);
 		/* A link leads elsewhere. */
@@ -263,14 +263,24 @@ int sandbox_begin(const struct sandbox_options *options, struct wgh_error *error
 	return sandbox.changes_user ? keeper_start(error) : 0;
 }
 
-int sandbox_allow_file(const char *path, bool write, struct wgh_error *error)
+static int allow(const char *path, enum keeper_right right, struct wgh_error *error)
 {
-	int err = sandbox.on && path ? keeper_allow(path, write) : 0;
+	int err = sandbox.on && path ? keeper_allow(path, right) : 0;
 
 	if (err)
 		error_set(error, "cannot keep the right to a file: %s; or give --no-sandbox",
 			strerror(-err));
 	return err;
+}
+
+int sandbox_allow_file(const char *path, bool write, struct wgh_error *error)
+{
+	return allow(path, write ? KEEPER_WRITE : KEEPER_READ, error);
+}
+
+int sandbox_allow_append(const char *path, struct wgh_error *error)
+{
+	return allow(path, KEEPER_APPEND, error);
 }
 
 static void log_state(int landlock_err, int seccomp_err)
@@ -329,6 +339,14 @@ int sandbox_enter_keeper(void)
 		err = err ? err : -EPERM;
 	IGNORE_RESULT(seccomp_filter_enter(SECCOMP_FOR_KEEPER));
 	return err;
+}
+
+int sandbox_enter_hook(void)
+{
+	if (!sandbox.on)
+		return 0;
+	prctl(PR_SET_DUMPABLE, 0);
+	return drop_rights(NULL, 0);
 }
 
 void sandbox_end(void)

@@ -31,6 +31,8 @@ struct sandbox_options {
 MUST_CHECK int sandbox_begin(const struct sandbox_options *options, struct wgh_error *error);
 /* Later changes of path are possible if write. The path is as it will be used. NULL is fine. */
 MUST_CHECK int sandbox_allow_file(const char *path, bool write, struct wgh_error *error);
+/* The same, but it is only added to. */
+MUST_CHECK int sandbox_allow_append(const char *path, struct wgh_error *error);
 MUST_CHECK int sandbox_enter(struct wgh_error *error);
 void sandbox_thread(void);
 /* Waits for the keeper. */
@@ -38,5 +40,7 @@ void sandbox_end(void);
 
 /* The keeper's own; 0 or negative errno. */
 MUST_CHECK int sandbox_enter_keeper(void);
+/* The hook's own: the hub's user without any capability, but free to start programs. */
+MUST_CHECK int sandbox_enter_hook(void);
 
 #endif

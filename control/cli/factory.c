@@ -96,6 +96,6 @@ const struct command command_daemon = {"daemon", run,
 	"  --policy FILE          finer rules, NAT, port forwards: wghub help policy\n"
 	"  --no-sysctl            accepted: ip_forward is never touched\n"
 	"  --no-tun, --mtu, --workers, --no-offload, --aead, --metrics, --metrics-token, "
-	"--events, --socket-dir,\n"
-	"  --user, --no-sandbox: see wghub help up\n" FACTORY_API_HELP "\n"
+	"--events,\n"
+	"  --events-command, --socket-dir, --user, --no-sandbox: see wghub help up\n" FACTORY_API_HELP "\n"
 	"Environment: LOG_LEVEL silent, error, warn, info, verbose or debug (info).\n"};

@@ -68,6 +68,7 @@ static const struct row rows[] = {
 	{{"metrics", required_argument, NULL, HUB_OPT_METRICS}, FOR_HUB},
 	{{"metrics-token", required_argument, NULL, HUB_OPT_METRICS_TOKEN}, FOR_HUB | IS_PATH},
 	{{"events", required_argument, NULL, HUB_OPT_EVENTS}, FOR_HUB},
+	{{"events-command", required_argument, NULL, HUB_OPT_EVENTS_COMMAND}, FOR_HUB},
 	{{"no-tun", no_argument, NULL, HUB_OPT_NO_TUN}, FOR_HUB},
 	{{"mtu", required_argument, NULL, HUB_OPT_MTU}, FOR_HUB},
 	{{"workers", required_argument, NULL, HUB_OPT_WORKERS}, FOR_HUB},

@@ -28,6 +28,7 @@ static const struct option long_options[] = {
 	{"metrics", required_argument, NULL, HUB_OPT_METRICS},
 	{"metrics-token", required_argument, NULL, HUB_OPT_METRICS_TOKEN},
 	{"events", required_argument, NULL, HUB_OPT_EVENTS},
+	{"events-command", required_argument, NULL, HUB_OPT_EVENTS_COMMAND},
 	{"socket-dir", required_argument, NULL, HUB_OPT_DIR},
 	{0},
 };
@@ -154,6 +155,9 @@ const char *hub_options_take(struct hub_options *o, int option, const char *valu
 	case HUB_OPT_EVENTS:
 		o->daemon.events_path = value;
 		return *value == '/' || !strcmp(value, "-") ? NULL : "must begin with /, or be -";
+	case HUB_OPT_EVENTS_COMMAND:
+		o->daemon.events_command = value;
+		return *value ? NULL : "it is empty";
 	case HUB_OPT_METRICS_TOKEN:
 		o->daemon.metrics.token_path = value;
 		return *value ? NULL : "it is empty";

@@ -33,6 +33,7 @@ enum hub_option {
 	HUB_OPT_POLICY,
 	HUB_OPT_METRICS,
 	HUB_OPT_EVENTS,
+	HUB_OPT_EVENTS_COMMAND,
 	HUB_OPT_METRICS_TOKEN,
 	HUB_OPT_DIR,
 	N_HUB_OPTIONS,
@@ -80,6 +81,8 @@ MUST_CHECK int hub_options_read(struct hub_options *options, const struct comman
 	"                         machines reach PLACE\n"                                          \
 	"  --events FILE|-        what happens, as JSON lines: appended to FILE, or to standard "  \
 	"output\n"                                                                                 \
+	"  --events-command CMD   CMD gets them, a line or several at a time, on standard "        \
+	"input: curl ..\n"                                                                         \
 	"  --socket-dir DIR       where NAME.sock is made (root: /var/run/wireguard, where wg(8) " \
 	"looks;\n"                                                                                 \
 	"                         others: $XDG_RUNTIME_DIR/wireguard)\n"                           \
