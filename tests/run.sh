@@ -73,18 +73,23 @@ run_layers() {
 	fi
 }
 
-run_manual() {
+# judge SUITE SCRIPT: by the lines "ok NAME" and "not ok WHY" that it left in $work/SUITE.
+judge() {
 	local line n=0
-	tests/manual.sh "build/$1/wghub" >"$work/manual" 2>"$work/manual.err"
 	while IFS= read -r line; do
 		n=$((n + 1))
 		case $line in
-		"ok "*) passed "manual/${line#ok }" ;;
-		*) failed "manual" "${line#not ok }" ;;
+		"ok "*) passed "$1/${line#ok }" ;;
+		*) failed "$1" "${line#not ok }" ;;
 		esac
-	done <"$work/manual"
-	[ $n != 0 ] || failed "manual" "tests/manual.sh says nothing"
-	print_log "$work/manual.err"
+	done <"$work/$1"
+	[ $n != 0 ] || failed "$1" "$2 says nothing"
+	print_log "$work/$1.err"
+}
+
+run_manual() {
+	tests/manual.sh "build/$1/wghub" >"$work/manual" 2>"$work/manual.err"
+	judge manual tests/manual.sh
 }
 
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
@@ -146,17 +151,8 @@ run_units() {
 }
 
 run_count() {
-	local line n=0
 	BENCH_CORE=build/$1/bench/core bench/count.sh >"$work/count" 2>"$work/count.err"
-	while IFS= read -r line; do
-		n=$((n + 1))
-		case $line in
-		"ok "*) passed "count/${line#ok }" ;;
-		*) failed "count" "${line#not ok }" ;;
-		esac
-	done <"$work/count"
-	[ $n != 0 ] || failed "count" "bench/count.sh gives no count"
-	print_log "$work/count.err"
+	judge count bench/count.sh
 }
 
 run_fuzz() {

@@ -98,6 +98,21 @@ world() {
 
 # ---- the hub ----
 
+# conf_file FILE N: for `wghub up`, with N peers whose names are p1, p2, ...; for its owner only.
+conf_file() {
+	local n
+	(
+		umask 077
+		exec >"$1"
+		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = %s/24, %s/64\n' \
+			"$(cat $T/hub.key)" "$(inner4 0)" "$(inner6 0)"
+		for ((n = 1; n <= $2; n++)); do
+			printf '[Peer]\n# p%s\nPublicKey = %s\nAllowedIPs = %s/32, %s/128\n' \
+				"$n" "$(pub "p$n")" "$(inner4 "$n")" "$(inner6 "$n")"
+		done
+	)
+}
+
 # hub_start NAME [OPTION...]: in the foreground of namespace $hub_ns, log in $T/NAME.log; pid in
 # $hub_pid.
 hub_ns=hub

@@ -8,20 +8,11 @@ as_user() { setpriv --reuid=$user --regid=nogroup --clear-groups --bounding-set=
 
 # A hub without TUN for N peers, as $user, from a file of that user: notun N [OPTION...]
 notun() {
-	local n peers=$1
+	local peers=$1
 	shift
 	install -d -o $user -m 700 $T/user $T/user/sockets
-	(
-		umask 077
-		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = %s/24, %s/64\n' \
-			"$(cat $T/hub.key)" "$(inner4 0)" "$(inner6 0)"
-		for ((n = 1; n <= peers; n++)); do
-			printf '[Peer]\n# p%s\nPublicKey = %s\nAllowedIPs = %s/32, %s/128\n' \
-				"$n" "$(pub "p$n")" "$(inner4 "$n")" "$(inner6 "$n")"
-		done
-	) >$T/user/hub0.conf
+	conf_file $T/user/hub0.conf "$peers"
 	chown $user $T/user/hub0.conf
-	chmod 600 $T/user/hub0.conf
 	# The program may lie where this user cannot go.
 	[ -e $T/user/wghub ] || install -m 755 "$wghub" $T/user/wghub
 	ip netns exec hub setpriv --reuid=$user --regid=nogroup --clear-groups --bounding-set=-all \

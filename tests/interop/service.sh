@@ -14,19 +14,10 @@ listed() { "$wghub" show hub0 | grep -c "$1"; }
 
 # up N [OPTION...]: a hub with N peers from a file that only root can reach.
 up() {
-	local n peers=$1
+	local peers=$1
 	shift
 	mkdir -p -m 700 $T/private
-	(
-		umask 077
-		printf '[Interface]\nPrivateKey = %s\nListenPort = 51820\nAddress = %s/24, %s/64\n' \
-			"$(cat $T/hub.key)" "$(inner4 0)" "$(inner6 0)"
-		for ((n = 1; n <= peers; n++)); do
-			printf '[Peer]\n# p%s\nPublicKey = %s\nAllowedIPs = %s/32, %s/128\n' \
-				"$n" "$(pub "p$n")" "$(inner4 "$n")" "$(inner6 "$n")"
-		done
-	) >$T/private/hub0.conf
-	chmod 600 $T/private/hub0.conf
+	conf_file $T/private/hub0.conf "$peers"
 	[ "${1-}" != --again ] || return 0
 	LOG_LEVEL=debug ip netns exec hub "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
