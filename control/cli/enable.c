@@ -38,11 +38,6 @@ static void say_published(const struct factory_options *o, const struct publish_
 	fflush(stdout);
 }
 
-static int check_words(const struct factory_options *o)
-{
-	return o->n_words ? say_usage(o->command, "more than one subcommand") : 0;
-}
-
 /* The hub that runs here takes over at once what is published: another port, for instance. */
 static void sync_hub(const struct factory_options *o)
 {
@@ -91,8 +86,6 @@ static int enable(int argc, char **argv)
 	bool restarted;
 	int code = factory_options_read(&o, &command_enable, FOR_ENABLE, argc, argv);
 
-	if (!code)
-		code = check_words(&o);
 	if (!code)
 		code = factory_find_hub(&o);
 	if (!code)
@@ -172,15 +165,11 @@ static int enable_run(int argc, char **argv)
 	int code = factory_options_read(&o, &command_enable_run, FOR_ENABLE_RUN, argc, argv);
 
 	if (!code)
-		code = check_words(&o);
-	if (!code)
 		code = factory_find_hub(&o);
 	if (!code)
 		code = default_key(&o);
 	if (!code)
 		code = publish_or_go_on(&o);
-	if (!code)
-		code = factory_read_key(&o);
 	if (!code)
 		code = factory_run_hub(&o);
 	factory_options_fini(&o);
@@ -197,8 +186,6 @@ static int update_endpoint(int argc, char **argv)
 		factory_options_read(&o, &command_update_endpoint, FOR_UPDATE_ENDPOINT, argc, argv);
 
 	log_set_level(LEVEL_WARN);
-	if (!code)
-		code = check_words(&o);
 	if (!code)
 		code = factory_find_creds(&o);
 	if (!code)

@@ -31,7 +31,10 @@ int factory_run_hub(struct factory_options *o)
 		.factory = o->name,
 		.no_tun = o->hub.daemon.device.no_tun || o->hub.daemon.device.tun_fd >= 0};
 	struct wgh_error error = {""};
+	int code = factory_read_key(o);
 
+	if (code)
+		return code;
 	if (host_check_interface(&check, &error)) {
 		say_error("%s", error.text);
 		return EXIT_FAILED;
@@ -50,12 +53,8 @@ static int run(int argc, char **argv)
 	struct factory_options o;
 	int code = factory_options_read(&o, &command_daemon, FOR_DAEMON, argc, argv);
 
-	if (!code && o.n_words)
-		code = say_usage(&command_daemon, "more than one subcommand");
 	if (!code)
 		code = factory_find_hub(&o);
-	if (!code)
-		code = factory_read_key(&o);
 	if (!code)
 		code = factory_run_hub(&o);
 	factory_options_fini(&o);

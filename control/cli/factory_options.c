@@ -413,6 +413,8 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 	/* A command about a device may learn it from the hub that runs here. */
 	if (!o->name && who != FOR_DEVICE)
 		return say_usage(command, "--factory NAME is missing");
+	if (o->n_words && who & (FOR_HUB | FOR_PUBLISH)) /* these take none */
+		return say_usage(command, "more than one subcommand");
 	o->factory.poll.factory = o->name;
 	return 0;
 }

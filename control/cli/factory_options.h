@@ -61,7 +61,8 @@ struct factory_options {
 	unsigned n_given;
 };
 
-/* Options, the subcommand's name unless argv[0] is it, and the words behind. 0 or the exit code. */
+/* Options, the subcommand's name unless argv[0] is it, and the words behind, which not every
+ * command takes. 0 or the exit code. */
 MUST_CHECK int factory_options_read(struct factory_options *options, const struct command *command,
 	unsigned who, int argc, char **argv);
 void factory_options_fini(struct factory_options *options);
@@ -87,7 +88,7 @@ MUST_CHECK int factory_read_or_make_key(struct factory_options *options, bool *i
 MUST_CHECK int factory_write_key(const struct factory_options *options);
 /* All of it, but for the key, for a hub that will run. */
 MUST_CHECK int factory_find_hub(struct factory_options *options);
-/* Runs it until its end: the exit code. */
+/* With its key, until its end: the exit code. */
 MUST_CHECK int factory_run_hub(struct factory_options *options);
 
 /* "/working/directory/path" for "path". False: too long, which is said. */
