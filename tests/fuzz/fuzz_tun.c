@@ -4,6 +4,7 @@
  * packet (mode even), or packets, each behind two bytes of length (mode odd; 2: lengths and
  * checksums are made right first).
  */
+#include "core/be.h"
 #include "core/ip.h"
 #include "io/tun_coalesce.h"
 #include "io/tun_segment.h"
