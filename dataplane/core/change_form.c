@@ -3,6 +3,7 @@
  */
 #include "core/change_form.h"
 
+#include "core/error.h"
 #include "crypto/key_text.h"
 #include "wghub_policy.h"
 
@@ -64,13 +65,6 @@ static const char *peer_wrong(const struct wgh_peer_change *p)
 
 /* ---- the whole set ---- */
 
-static int fail(struct wgh_error *error, const char *what)
-{
-	if (error)
-		snprintf(error->text, sizeof error->text, "%s", what);
-	return -EINVAL;
-}
-
 /* "peers[3] Xk3f9a2c: allowed_ips[0]: what" */
 static int fail_peer(struct wgh_error *error, const struct wgh_change *change, size_t at,
 	const char *member, const char *what)
@@ -87,13 +81,14 @@ static int fail_peer(struct wgh_error *error, const struct wgh_change *change, s
 int change_check_form(const struct wgh_change *change, struct wgh_error *error)
 {
 	if (change->flags & ~CHANGE_FLAGS)
-		return fail(error, "change set: flags that this version does not know");
+		return error_fail(
+			error, -EINVAL, "change set: flags that this version does not know");
 	if (any(change->reserved, N(change->reserved)))
-		return fail(error, "change set: reserved: must be zero");
+		return error_fail(error, -EINVAL, "change set: reserved: must be zero");
 	if ((change->flags & WGH_HAS_POLICY) && !change->policy)
-		return fail(error, "policy: none was given");
+		return error_fail(error, -EINVAL, "policy: none was given");
 	if (change->n_peers && !change->peers)
-		return fail(error, "peers: NULL, but n_peers is not 0");
+		return error_fail(error, -EINVAL, "peers: NULL, but n_peers is not 0");
 	for (size_t i = 0; i < change->n_peers; i++) {
 		const struct wgh_peer_change *p = &change->peers[i];
 		const char *wrong = peer_wrong(p);

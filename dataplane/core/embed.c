@@ -5,11 +5,11 @@
  * more, so nothing is lost for want of it. Costs nothing on the packet path. Nobody else reads what
  * the hub retires, so that goes at the end of each call.
  */
+#include "core/error.h"
 #include "core/library.h"
 #include "core/worker.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #define EVENTS_UNASKED 256u
@@ -45,13 +45,6 @@ struct wgh_hub {
 	void (*random)(void *arg, void *out, size_t len_bytes);
 	void *random_arg;
 };
-
-static int fail(struct wgh_error *error, int err, const char *what)
-{
-	if (error)
-		snprintf(error->text, sizeof error->text, "%s", what);
-	return err;
-}
 
 /* ---- what the core asks of us ---- */
 
@@ -121,11 +114,11 @@ static void note(void *arg, const struct wgh_event *event)
 static int check_options(const struct wgh_hub_options *o, struct wgh_error *error)
 {
 	if (o->mtu_bytes && (o->mtu_bytes < MTU_MIN || o->mtu_bytes > MTU_MAX))
-		return fail(error, -EINVAL, "mtu_bytes: must be 576 to 65535, or 0");
+		return error_fail(error, -EINVAL, "mtu_bytes: must be 576 to 65535, or 0");
 	if (o->n_events > EVENTS_MAX)
-		return fail(error, -EINVAL, "n_events: must be at most 1048576");
+		return error_fail(error, -EINVAL, "n_events: must be at most 1048576");
 	if (o->n_addresses && !o->addresses)
-		return fail(error, -EINVAL, "addresses: NULL, but n_addresses is not 0");
+		return error_fail(error, -EINVAL, "addresses: NULL, but n_addresses is not 0");
 	return 0;
 }
 
@@ -161,16 +154,16 @@ static int start(struct wgh_hub *h, const struct wgh_hub_options *o, struct wgh_
 	int err = hub_new(&h->hub, &options);
 
 	if (err == -ENOENT)
-		return fail(error, err, "aead: no such back end on this machine");
+		return error_fail(error, err, "aead: no such back end on this machine");
 	if (err == -EIO)
-		return fail(error, err, "aead: the back end failed its self-test");
+		return error_fail(error, err, "aead: the back end failed its self-test");
 	if (err)
-		return fail(
+		return error_fail(
 			error, err, "not enough memory, or memory_bytes is too small, for a hub");
 	h->worker = h->hub->workers[0];
 	err = hub_set_addresses(h->hub, o->addresses, o->n_addresses);
 	if (err)
-		return fail(error, err,
+		return error_fail(error, err,
 			err == -EINVAL ? "addresses: more prefix bits than the address has, or a "
 					 "family that is not WGH_IPV4 or WGH_IPV6"
 				       : "not enough memory for the addresses");
@@ -193,22 +186,22 @@ int wgh_hub_new(
 
 	*out = NULL;
 	if (!library_options(&o, sizeof o, options, options->size))
-		return fail(error, -EINVAL,
+		return error_fail(error, -EINVAL,
 			"size: not that of this version's options, or more than it knows");
 	err = check_options(&o, error);
 	if (err)
 		return err;
 	if (secret_init())
-		return fail(error, -EIO, "the system gives no randomness");
+		return error_fail(error, -EIO, "the system gives no randomness");
 	h = mem_new(NULL, 1, sizeof *h);
 	if (!h)
-		return fail(error, -ENOMEM, "not enough memory for a hub");
+		return error_fail(error, -ENOMEM, "not enough memory for a hub");
 	h->budget.limit_bytes = o.memory_bytes;
 	h->random = o.random;
 	h->random_arg = o.random_arg;
 	err = mem_charge(&h->budget, sizeof *h + MEM_HEAD_BYTES) ? reserve(h, &o) : -ENOMEM;
 	if (err)
-		(void)fail(
+		(void)error_fail(
 			error, err, "not enough memory, or memory_bytes is too small, for a hub");
 	else
 		err = start(h, &o, error);
@@ -238,7 +231,8 @@ void wgh_hub_free(struct wgh_hub *h)
 static int check_change(const struct wgh_change *change, struct wgh_error *error)
 {
 	if (change->flags & (WGH_HAS_LISTEN_PORT | WGH_HAS_FWMARK))
-		return fail(error, -EINVAL, "listen port, fwmark: a hub without sockets has none");
+		return error_fail(
+			error, -EINVAL, "listen port, fwmark: a hub without sockets has none");
 	return 0;
 }
 
