@@ -237,18 +237,7 @@ bool wgh_device_is_alive(struct wgh_device *device)
 
 size_t wgh_device_events(struct wgh_device *device, struct wgh_event *events, size_t room)
 {
-	size_t n;
-
-	pthread_mutex_lock(&device->event_lock);
-	n = device->n_events < room ? device->n_events : room;
-	if (n) {
-		memcpy(events, device->events, n * sizeof *events);
-		device->n_events -= (uint32_t)n;
-		memmove(device->events, device->events + n,
-			device->n_events * sizeof *device->events);
-	}
-	pthread_mutex_unlock(&device->event_lock);
-	return n;
+	return device_events_take(device, events, room);
 }
 
 int wgh_device_stats(const struct wgh_device *device, struct wgh_stats *stats)

@@ -170,8 +170,16 @@ MUST_CHECK int device_snapshot(struct wgh_device *device, struct wgh_snapshot **
 /* device.c: main's reaction to the link. */
 void device_link_is(struct wgh_device *device, bool up);
 void device_set_up(struct wgh_device *device, bool up);
+/* With sockets on the wanted port. Negative errno: nothing has changed. */
+MUST_CHECK int device_go_up(struct wgh_device *device);
 /* They are gone, or may be. */
 void device_forget_routes(struct wgh_device *device);
+
+/* device_events.c. put: any thread. take: the oldest ones, any thread. */
+void device_event_put(struct wgh_device *device, const struct wgh_event *event);
+size_t device_events_take(struct wgh_device *device, struct wgh_event *events, size_t room);
+/* Main: hands them to the caller; and that the TUN is gone. */
+void device_on_notify(void *device);
 void device_tun_gone(struct wgh_device *device);
 
 #endif
