@@ -209,6 +209,8 @@ int file_lock(int *lock_fd, const char *path, unsigned wait_ms, struct wgh_error
 		return 0;
 	err = place_find(&place, path);
 	fd = err ? err : open_lock(&place);
+	if (fd == -ENOENT)
+		return fail(error, place.folder, "this folder is needed and must be made", fd);
 	if (fd < 0)
 		return fail(error, path, "cannot be locked", fd);
 	err = wait_for_lock(fd, wait_ms);

@@ -9,18 +9,11 @@
 
 bool is_factory_command_line(int argc, char **argv)
 {
-	static const char *const words[] = {
-		"--factory", "--apitoken", "--oauthcreds", "--privatekey", "--intf-name"};
-
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
 		if (argv[i][0] == '-' && argv[i][1] && strchr("tank", argv[i][1]))
 			return true;
-		for (unsigned j = 0; j < sizeof words / sizeof *words; j++) {
-			size_t n = strlen(words[j]);
-
-			if (!strncmp(argv[i], words[j], n) && (!argv[i][n] || argv[i][n] == '='))
-				return true;
-		}
+		if (factory_owns_option(argv[i]))
+			return true;
 	}
 	return false;
 }

@@ -419,6 +419,21 @@ int factory_options_read(struct factory_options *o, const struct command *comman
 	return 0;
 }
 
+bool factory_owns_option(const char *word)
+{
+	if (strncmp(word, "--", 2) != 0)
+		return false;
+	for (size_t i = 0; i < N_ROWS; i++) {
+		const struct option *o = &rows[i].option;
+		size_t n = strlen(o->name);
+
+		if ((o->val < HUB_OPT_NO_TUN || o->val >= N_HUB_OPTIONS) &&
+			!strncmp(word + 2, o->name, n) && (!word[2 + n] || word[2 + n] == '='))
+			return true;
+	}
+	return false;
+}
+
 /* Options may have values that look like a subcommand, so getopt() finds the word; it moves
  * options to the front, which does not matter to it the next time. */
 const struct command *factory_command_find(int argc, char **argv)

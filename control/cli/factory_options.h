@@ -66,6 +66,8 @@ struct factory_options {
 MUST_CHECK int factory_options_read(struct factory_options *options, const struct command *command,
 	unsigned who, int argc, char **argv);
 void factory_options_fini(struct factory_options *options);
+/* Is the word "--option" or "--option=..." one that no other hub has? */
+bool factory_owns_option(const char *word);
 /* The subcommand among these words, or NULL: a command line that begins with an option. */
 const struct command *factory_command_find(int argc, char **argv);
 
@@ -94,7 +96,8 @@ MUST_CHECK int factory_run_hub(struct factory_options *options);
 /* "/working/directory/path" for "path". False: too long, which is said. */
 MUST_CHECK bool factory_absolute(char out[4096], const char *path);
 
-#define FACTORY_CLIENTS_PATH "/etc/wireguard/factory-clients.conf"
+#define FACTORY_CLIENTS_FOLDER "/etc/wireguard"
+#define FACTORY_CLIENTS_PATH FACTORY_CLIENTS_FOLDER "/factory-clients.conf"
 #define FACTORY_HOSTS_PATH "/etc/hosts"
 
 #define FACTORY_API_HELP                                                                           \

@@ -228,8 +228,12 @@ int factory_find_hub(struct factory_options *o)
 		code = factory_find_creds(o);
 	if (!code)
 		code = factory_find_ifname(o);
-	if (!o->factory.clients_path)
+	if (!o->factory.clients_path) {
 		o->factory.clients_path = FACTORY_CLIENTS_PATH;
+		/* As the package wireguard-tools makes it, which need not be here. Where it cannot
+		 * be made, nobody has clients, and who adds one is told. */
+		(void)mkdir(FACTORY_CLIENTS_FOLDER, 0700);
+	}
 	if (o->no_hosts)
 		o->factory.hosts_path = NULL;
 	else if (!o->factory.hosts_path && geteuid() == 0)

@@ -190,6 +190,9 @@ static void test_lock_is_for_one_at_a_time(void **state)
 	file_unlock(-1);
 	snprintf(lock, sizeof lock, "%s.lock", path);
 	assert_int_equal(stat(lock, &st), 0);
+	snprintf(lock, sizeof lock, "%s.none/x", path);
+	assert_int_equal(file_lock(&a, lock, 0, &error), -ENOENT);
+	assert_non_null(strstr(error.text, ".none: this folder is needed"));
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
