@@ -298,7 +298,7 @@ static int run_loop(struct daemon_hub *hub, int ready_fd)
 
 static int run(const struct daemon_options *options, int ready_fd)
 {
-	struct daemon_hub hub = {.options = options};
+	struct daemon_hub hub = {.options = options, .begun_ns = uv_hrtime()};
 	struct wgh_error error = {""};
 	int code;
 

@@ -29,6 +29,7 @@ struct daemon_hub {
 	struct factory_hub *factory; /* or NULL */
 	struct metrics *metrics; /* or NULL */
 	uint64_t n_roams;
+	uint64_t begun_ns; /* uv_hrtime() */
 	bool ending;
 };
 

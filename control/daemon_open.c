@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,12 @@ static const char *on_line(void *arg, size_t index, char *room, size_t size)
 		snprintf(room, size, "tun=%s", hub->options->device.no_tun ? "false" : "true");
 		return room;
 	}
-	return policy_run_line(hub->policy, index - 1, room, size);
+	if (index == 1) {
+		snprintf(room, size, "uptime_ms=%" PRIu64,
+			(uv_hrtime() - hub->begun_ns) / 1000000);
+		return room;
+	}
+	return policy_run_line(hub->policy, index - 2, room, size);
 }
 
 static const char *on_group(void *arg, unsigned group, char *room, size_t size)

@@ -19,7 +19,7 @@ extern const struct command command_run, command_up, command_down, command_show,
 	command_genpsk, command_pubkey, command_daemon, command_bench, command_sync, command_enable,
 	command_enable_run, command_update_endpoint, command_login, command_server, command_status,
 	command_devices, command_client, command_device, command_policy, command_why,
-	command_doctor;
+	command_doctor, command_top;
 /* Are these words, which begin with an option, the command line of factory-wireguard.py, global
  * options first? */
 MUST_CHECK bool is_factory_command_line(int argc, char **argv);

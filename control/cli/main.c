@@ -15,10 +15,10 @@
 #include <sys/resource.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
-	&command_daemon, &command_sync, &command_status, &command_devices, &command_device,
-	&command_policy, &command_why, &command_client, &command_enable, &command_enable_run,
-	&command_update_endpoint, &command_login, &command_server, &command_genkey, &command_genpsk,
-	&command_pubkey, &command_bench, &command_doctor, NULL};
+	&command_top, &command_daemon, &command_sync, &command_status, &command_devices,
+	&command_device, &command_policy, &command_why, &command_client, &command_enable,
+	&command_enable_run, &command_update_endpoint, &command_login, &command_server,
+	&command_genkey, &command_genpsk, &command_pubkey, &command_bench, &command_doctor, NULL};
 
 static const char introduction[] =
 	"wghub - a WireGuard hub in user space: no kernel module, no ip_forward, no iptables.\n"
