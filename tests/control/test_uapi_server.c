@@ -1,4 +1,4 @@
-/* test_uapi_server.c - control/uapi_server.c and uapi_socket.c over real sockets in a directory of
+/* test_uapi_server.c - control/uapi_server.c over real sockets in a directory of
  * its own. The hub behind it is tests/lib/fake_device.c. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -531,50 +531,6 @@ static void test_live_socket_refuses_a_second_hub(void **state)
 	assert_int_equal(s->n_gone, 0);
 }
 
-static void test_stale_socket_is_replaced(void **state)
-{
-	struct server *s = *state;
-	struct wgh_error error = {""};
-	struct uapi_socket first, second;
-
-	assert_int_equal(uapi_socket_make(&first, s->dir, "wgt1", &error), 0);
-	close(first.fd); /* its program ended without removing the file */
-	assert_int_equal(uapi_socket_make(&second, s->dir, "wgt1", &error), 0);
-	assert_true(uapi_socket_is_there(&second));
-	uapi_socket_remove(&second);
-	assert_false(uapi_socket_is_there(&second));
-	uapi_socket_remove(&second); /* once more does no harm */
-	close(second.fd);
-}
-
-static void test_other_files_are_not_replaced(void **state)
-{
-	struct server *s = *state;
-	struct wgh_error error = {""};
-	struct uapi_socket socket;
-	struct sockaddr_un addr;
-
-	assert_int_equal(uapi_socket_path(&addr, s->dir, "wgt2", &error), 0);
-	close(open(addr.sun_path, O_CREAT | O_RDWR, 0600));
-	assert_true(uapi_socket_make(&socket, s->dir, "wgt2", &error) < 0);
-	assert_non_null(strstr(error.text, "wgt2.sock"));
-	assert_int_equal(unlink(addr.sun_path), 0);
-}
-
-static void test_path_too_long_is_said(void **state)
-{
-	struct wgh_error error = {""};
-	struct uapi_socket socket;
-	char dir[200];
-
-	(void)state;
-	memset(dir, 'a', sizeof dir);
-	dir[0] = '/';
-	dir[sizeof dir - 1] = 0;
-	assert_int_equal(uapi_socket_make(&socket, dir, "wgt0", &error), -ENAMETOOLONG);
-	assert_non_null(strstr(error.text, "--socket-dir"));
-}
-
 static void test_adopted_socket_serves_and_is_watched(void **state)
 {
 	struct server *s = *state;
@@ -602,22 +558,6 @@ static void test_adopted_socket_serves_and_is_watched(void **state)
 	uapi_server_free(server);
 }
 
-static void test_adoption_refuses_what_does_not_listen(void **state)
-{
-	struct wgh_error error = {""};
-	struct uapi_socket adopted;
-	int fd = open("/dev/null", O_RDWR), fds[2];
-
-	(void)state;
-	assert_int_equal(uapi_socket_adopt(&adopted, fd, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "WG_UAPI_FD"));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	assert_int_equal(uapi_socket_adopt(&adopted, fds[0], &error), -EINVAL);
-	close(fd);
-	close(fds[0]);
-	close(fds[1]);
-}
-
 #define SERVER_TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -642,11 +582,7 @@ int main(void)
 		SERVER_TEST(test_removed_socket_ends_the_hub),
 		SERVER_TEST(test_replaced_socket_ends_the_hub_and_stays),
 		SERVER_TEST(test_live_socket_refuses_a_second_hub),
-		SERVER_TEST(test_stale_socket_is_replaced),
-		SERVER_TEST(test_other_files_are_not_replaced),
-		cmocka_unit_test(test_path_too_long_is_said),
 		SERVER_TEST(test_adopted_socket_serves_and_is_watched),
-		cmocka_unit_test(test_adoption_refuses_what_does_not_listen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

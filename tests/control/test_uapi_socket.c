@@ -1,5 +1,5 @@
-/* test_uapi_socket.c - making the socket while others use its directory, as wg(8) does: it removes
- * a socket at which nobody listens. */
+/* test_uapi_socket.c - control/uapi_socket.c: making the socket, also while others use its
+ * directory, as wg(8) does: it removes a socket at which nobody listens. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -119,6 +120,66 @@ static void test_of_two_at_the_same_moment_one_is_refused(void **state)
 	}
 }
 
+static void test_stale_socket_is_replaced(void **state)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket first, second;
+
+	(void)state;
+	assert_int_equal(uapi_socket_make(&first, dir, "wgt1", &error), 0);
+	close(first.fd); /* its program ended without removing the file */
+	assert_int_equal(uapi_socket_make(&second, dir, "wgt1", &error), 0);
+	assert_true(uapi_socket_is_there(&second));
+	uapi_socket_remove(&second);
+	assert_false(uapi_socket_is_there(&second));
+	uapi_socket_remove(&second); /* once more does no harm */
+	close(second.fd);
+}
+
+static void test_other_files_are_not_replaced(void **state)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket socket;
+	struct sockaddr_un addr;
+
+	(void)state;
+	assert_int_equal(uapi_socket_path(&addr, dir, "wgt2", &error), 0);
+	close(open(addr.sun_path, O_CREAT | O_RDWR, 0600));
+	assert_true(uapi_socket_make(&socket, dir, "wgt2", &error) < 0);
+	assert_non_null(strstr(error.text, "wgt2.sock"));
+	assert_int_equal(unlink(addr.sun_path), 0);
+}
+
+static void test_path_too_long_is_said(void **state)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket socket;
+	char too_long[200];
+
+	(void)state;
+	memset(too_long, 'a', sizeof too_long);
+	too_long[0] = '/';
+	too_long[sizeof too_long - 1] = 0;
+	assert_int_equal(uapi_socket_make(&socket, too_long, "wgt0", &error), -ENAMETOOLONG);
+	assert_non_null(strstr(error.text, "--socket-dir"));
+}
+
+static void test_adoption_refuses_what_does_not_listen(void **state)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket adopted;
+	int fd = open("/dev/null", O_RDWR), fds[2];
+
+	(void)state;
+	assert_int_equal(uapi_socket_adopt(&adopted, fd, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "WG_UAPI_FD"));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(uapi_socket_adopt(&adopted, fds[0], &error), -EINVAL);
+	close(fd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -127,6 +188,10 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(
 			test_of_two_at_the_same_moment_one_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stale_socket_is_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_files_are_not_replaced, setup, teardown),
+		cmocka_unit_test(test_path_too_long_is_said),
+		cmocka_unit_test(test_adoption_refuses_what_does_not_listen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
