@@ -124,11 +124,11 @@ $(B)/tests/core/test_budget: ALL_LDFLAGS += $(foreach f,malloc calloc realloc al
 # And here the control side may be faster than the worker that told it something.
 $(B)/tests/core/test_worker: ALL_LDFLAGS += -Wl,--wrap=ring_push
 
-# This one counts what the device is given.
-$(B)/tests/control/test_factory_poll: ALL_LDFLAGS += -Wl,--wrap=wgh_device_apply
+# These count what the device is given.
+$(B)/tests/control/test_factory_poll $(B)/tests/control/test_factory_trouble: ALL_LDFLAGS += -Wl,--wrap=wgh_device_apply
 
 # And this one sets the clock wrong.
-$(B)/tests/control/test_factory_http: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
+$(B)/tests/control/test_factory_tokens: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
 # A unit test links everything but the program's main().
 $(B)/tests/%: $(B)/tests/%.o $(call obj,$(TESTLIB)) $(CONTROL_OBJS) $(B)/internal.a
