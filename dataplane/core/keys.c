@@ -291,6 +291,8 @@ void staged_each(struct hub *hub, struct peer *peer,
 
 void staged_drop(struct hub *hub, struct peer *peer, enum drop reason)
 {
+	if (!peer->n_staged)
+		return; /* and its counters stay untouched */
 	hub_drop(hub, reason, peer->n_staged);
 	peer_drop(peer, reason, peer->n_staged);
 	while (peer->n_staged)

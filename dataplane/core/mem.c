@@ -1,5 +1,7 @@
 /* mem.c - see mem.h. A block begins with a head that says whom it is charged to. A slab has chunks
- * of 64 KiB, each one locked allocation; free objects form a list inside them.
+ * of 64 KiB, each one locked allocation; free objects form a list inside them. Chunks
+ * of counters double in size, so that nearly all of them are too large for malloc's heap: calloc()
+ * maps them and leaves their pages alone. What was given out before is in a list.
  */
 #include "core/mem.h"
 
@@ -9,6 +11,8 @@
 #include <string.h>
 
 #define CHUNK_BYTES (64u << 10)
+#define SPARSE_CHUNK_MIN_BYTES (128u << 10)
+#define SPARSE_CHUNK_MAX_BYTES (1u << 20)
 #define LINE_BYTES 64u
 #define PAGE_BYTES 4096u
 
@@ -22,6 +26,11 @@ _Static_assert(sizeof(struct mem_head) <= MEM_HEAD_BYTES, "the payload keeps mal
 
 struct slab_chunk {
 	_Alignas(LINE_BYTES) struct slab_chunk *next;
+};
+
+struct sparse_chunk {
+	struct sparse_chunk *next;
+	size_t n_bytes;
 };
 
 struct slab_free {
@@ -211,4 +220,66 @@ void slab_put(struct slab *slab, void *object)
 	((struct slab_free *)object)->next = slab->free;
 	slab->free = object;
 	slab->n_used--;
+}
+
+/* ---- counters ---- */
+
+void sparse_init(struct sparse *sparse, size_t n_counters, struct mem_budget *budget)
+{
+	*sparse = (struct sparse){.budget = budget,
+		.object_bytes = (n_counters * sizeof(uint32_t) + sizeof(struct slab_free) - 1) &
+			~(sizeof(struct slab_free) - 1)};
+}
+
+void sparse_fini(struct sparse *sparse)
+{
+	while (sparse->chunks) {
+		struct sparse_chunk *chunk = sparse->chunks;
+
+		sparse->chunks = chunk->next;
+		mem_free(chunk);
+	}
+	sparse->free = NULL;
+	sparse->n_fresh = 0;
+}
+
+static bool sparse_grow(struct sparse *sparse)
+{
+	struct sparse_chunk *before = sparse->chunks, *chunk;
+	size_t n_bytes = before ? before->n_bytes * 2 : SPARSE_CHUNK_MIN_BYTES;
+
+	if (n_bytes > SPARSE_CHUNK_MAX_BYTES)
+		n_bytes = SPARSE_CHUNK_MAX_BYTES;
+	chunk = mem_new(sparse->budget, 1, n_bytes);
+	if (!chunk)
+		return false;
+	*chunk = (struct sparse_chunk){.next = before, .n_bytes = n_bytes};
+	sparse->chunks = chunk;
+	sparse->n_fresh = (n_bytes - sizeof *chunk) / sparse->object_bytes;
+	return true;
+}
+
+_Atomic uint32_t *sparse_get(struct sparse *sparse)
+{
+	struct slab_free *used = sparse->free;
+
+	if (used) {
+		sparse->free = used->next;
+		memset(used, 0, sparse->object_bytes);
+		return (_Atomic uint32_t *)used;
+	}
+	if (!sparse->n_fresh && !sparse_grow(sparse))
+		return NULL;
+	return (_Atomic uint32_t *)((uint8_t *)(sparse->chunks + 1) +
+		--sparse->n_fresh * sparse->object_bytes);
+}
+
+void sparse_put(struct sparse *sparse, _Atomic uint32_t *counters)
+{
+	struct slab_free *used = (struct slab_free *)counters;
+
+	if (!used)
+		return;
+	used->next = sparse->free;
+	sparse->free = used;
 }

@@ -1,5 +1,6 @@
 /* mem.h - memory of the control side: what is taken from the system, within a budget; a slab for
- * objects that hold keys; and the list of what must wait for the workers before it may be freed.
+ * objects that hold keys, a sparse one for counters that mostly stay zero; and the list of what
+ * must wait for the workers before it may be freed.
  * Threads: the control side only; the numbers of a budget may be read by anyone.
  */
 #ifndef CORE_MEM_H
@@ -51,6 +52,23 @@ void slab_fini(struct slab *slab);
 /* Zeroed, aligned to a cache line. NULL: no memory. */
 MUST_CHECK void *slab_get(struct slab *slab);
 void slab_put(struct slab *slab, void *object);
+
+/* Arrays of counters, all of one length, which nobody but their user touches: the system gives a
+ * page when something in it is counted for the first time. Until then, they cost the budget and
+ * nothing else. */
+struct sparse {
+	struct mem_budget *budget;
+	size_t object_bytes;
+	struct sparse_chunk *chunks;
+	size_t n_fresh; /* objects of the first chunk that were never given out */
+	struct slab_free *free;
+};
+
+void sparse_init(struct sparse *sparse, size_t n_counters, struct mem_budget *budget);
+void sparse_fini(struct sparse *sparse);
+/* Zeroed. NULL: no memory. */
+MUST_CHECK _Atomic uint32_t *sparse_get(struct sparse *sparse);
+void sparse_put(struct sparse *sparse, _Atomic uint32_t *counters);
 
 /* Embedded in what workers may still be reading. Retire it once nothing new can find it; free it
  * after every worker has passed the end of a batch. */

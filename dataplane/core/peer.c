@@ -13,6 +13,7 @@ int peer_table_init(struct peer_table *table, const uint8_t hash_key[16], struct
 	memcpy(table->hash_key, hash_key, sizeof table->hash_key);
 	table->budget = budget;
 	slab_init(&table->memory, sizeof(struct peer), budget);
+	sparse_init(&table->drops, DROP_N, budget);
 	table->by_key_mask = INITIAL_SLOTS - 1;
 	table->by_key = mem_new(budget, INITIAL_SLOTS, sizeof *table->by_key);
 	return table->by_key ? 0 : -ENOMEM;
@@ -24,6 +25,7 @@ void peer_table_fini(struct peer_table *table)
 	mem_free(table->free_slots);
 	mem_free(table->by_key);
 	slab_fini(&table->memory);
+	sparse_fini(&table->drops);
 }
 
 static uint32_t hash(const struct peer_table *table, const struct x25519_public *key)
@@ -107,6 +109,11 @@ struct peer *peer_new(struct peer_table *table, const struct x25519_public *key)
 
 	if (!peer)
 		return NULL;
+	peer->drops = sparse_get(&table->drops);
+	if (!peer->drops) {
+		slab_put(&table->memory, peer);
+		return NULL;
+	}
 	peer->public_key = *key;
 	peer->wipe_at_ns = TIME_NEVER;
 	relaxed_set(&peer->timer_armed_ns, TIME_NEVER);
@@ -140,6 +147,7 @@ void peer_unlink(struct peer_table *table, struct peer *peer)
 
 void peer_free(struct peer_table *table, struct peer *peer)
 {
+	sparse_put(&table->drops, peer->drops);
 	slab_put(&table->memory, peer);
 }
 

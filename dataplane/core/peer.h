@@ -4,7 +4,7 @@
  * cache line; the rest belongs to the control side. A peer is found by public key and by slot
  * number; slots are reused, so what names a peer across threads is slot and serial together. Life:
  * peer_new(), peer_insert(); then, in this order, routes removed, sessions dropped, peer_unlink(),
- * and once every worker has passed a batch end peer_free() through the retired list. Memory: 704
+ * and once every worker has passed a batch end peer_free() through the retired list. Memory: 512
  * bytes at rest; keypairs, a handshake in progress and waiting packets come on top.
  */
 #ifndef CORE_PEER_H
@@ -48,6 +48,7 @@ struct peer {
 	_Atomic bool has_endpoint;
 	_Atomic bool silent; /* it was called and does not answer */
 	_Atomic uint32_t reach; /* its group, and REACH_* bits */
+	_Atomic uint32_t *drops; /* DROP_N, elsewhere: most peers never drop anything */
 
 	/* written by workers, a few times for each burst */
 	_Alignas(64) _Atomic uint64_t rx_bytes;
@@ -59,8 +60,6 @@ struct peer {
 	_Atomic uint64_t icmp_allowed_ns; /* next error message may be sent then */
 	struct spin endpoint_lock;
 	struct wgh_endpoint endpoint;
-
-	_Atomic uint32_t drops[DROP_N];
 
 	/* control side only, from here on; in an order without gaps */
 	struct x25519_public public_key;
@@ -104,6 +103,7 @@ struct peer_table {
 	uint8_t hash_key[16];
 	struct mem_budget *budget;
 	struct slab memory;
+	struct sparse drops;
 };
 
 MUST_CHECK int peer_table_init(

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/lib/fixture.h"
 #include "tests/lib/transport.h"
@@ -684,10 +685,37 @@ static void test_drops_every_reason_is_reached_and_counted_alone(void **state)
 	}
 }
 
+/* A hub has mostly such peers, and what nobody writes takes no memory (mem.h). One that counts here
+ * ends this program. */
+static void test_drops_of_peers_without_any_are_not_written(void **state)
+{
+	const struct wgh_change other_key = {.flags = WGH_HAS_PRIVATE_KEY, .private_key = {7}};
+	static struct remote remotes[60];
+	void *page;
+
+	(void)state;
+	fixture_init(&f, &(struct fixture_options){0});
+	for (unsigned i = 0; i < 60; i++) {
+		remote_init(&f, &remotes[i], i + 1);
+		remote_add_with_endpoint(&f, &remotes[i]);
+		remote_connect(&f, &remotes[i]);
+	}
+	/* All of this page are counters of those before and after. */
+	page = (void *)((uintptr_t)remote_peer(&f, &remotes[30])->drops & ~(uintptr_t)4095);
+	assert_int_equal(mprotect(page, 4096, PROT_READ), 0);
+	assert_int_equal(hub_apply(f.hub, &other_key, f.now_ns, NULL), 0);
+	hub_set_up(f.hub, false, f.now_ns);
+	hub_set_up(f.hub, true, f.now_ns);
+	fixture_advance(&f, 600 * NS_PER_S);
+	assert_int_equal(mprotect(page, 4096, PROT_READ | PROT_WRITE), 0);
+	fixture_fini(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drops_every_reason_is_reached_and_counted_alone),
+		cmocka_unit_test(test_drops_of_peers_without_any_are_not_written),
 	};
 
 	return cmocka_run_group_tests_name("drops", tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* The slab: objects that hold keys are wiped when they are put back and zero when they come out.
+ * Sparse counters: the same, and their pages are the system's until something is counted.
  * The budget: what is taken is charged to the last byte, and never more than the limit. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/mem.h"
 #include "core/spin.h"
@@ -93,6 +95,97 @@ static void test_slab_put_of_nothing_is_allowed(void **state)
 	slab_fini(&slab);
 }
 
+/* ---- sparse counters ---- */
+
+#define N_COUNTERS 52
+
+static void test_sparse_counters_are_zero_and_apart(void **state)
+{
+	static _Atomic uint32_t *arrays[2000]; /* in several chunks */
+	struct sparse sparse;
+
+	(void)state;
+	sparse_init(&sparse, N_COUNTERS, NULL);
+	for (uint32_t i = 0; i < 2000; i++) {
+		arrays[i] = sparse_get(&sparse);
+		assert_non_null(arrays[i]);
+		for (unsigned c = 0; c < N_COUNTERS; c++)
+			assert_int_equal(relaxed_add(&arrays[i][c], i + 1), 0);
+	}
+	for (uint32_t i = 0; i < 2000; i++)
+		for (unsigned c = 0; c < N_COUNTERS; c++)
+			assert_int_equal(relaxed_get(&arrays[i][c]), i + 1);
+	sparse_fini(&sparse);
+}
+
+static void test_sparse_counters_are_used_again_from_zero(void **state)
+{
+	struct sparse sparse;
+	_Atomic uint32_t *first, *second;
+
+	(void)state;
+	sparse_init(&sparse, N_COUNTERS, NULL);
+	first = sparse_get(&sparse);
+	second = sparse_get(&sparse);
+	assert_true(first && second);
+	for (unsigned c = 0; c < N_COUNTERS; c++)
+		relaxed_set(&first[c], UINT32_MAX);
+	sparse_put(&sparse, first);
+	sparse_put(&sparse, NULL);
+	assert_ptr_equal(sparse_get(&sparse), first);
+	assert_true(ct_is_zero((const void *)first, N_COUNTERS * sizeof *first));
+	assert_ptr_not_equal(sparse_get(&sparse), second);
+	sparse_fini(&sparse);
+}
+
+static bool is_resident(const volatile void *p)
+{
+	unsigned char there = 0;
+
+	assert_int_equal(mincore((void *)((uintptr_t)p & ~(uintptr_t)4095), 1, &there), 0);
+	return there & 1;
+}
+
+static void test_sparse_counters_take_a_page_when_one_counts(void **state)
+{
+	static _Atomic uint32_t *arrays[10000];
+	struct sparse sparse;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	skip(); /* its calloc() writes */
+#endif
+	sparse_init(&sparse, N_COUNTERS, NULL);
+	for (unsigned i = 0; i < 10000; i++) {
+		arrays[i] = sparse_get(&sparse);
+		assert_non_null(arrays[i]);
+	}
+	/* The first ones may stand in what malloc had. */
+	for (unsigned i = 5000; i < 9000; i++)
+		assert_false(is_resident(arrays[i]));
+	relaxed_add(&arrays[7000][0], 1);
+	assert_true(is_resident(arrays[7000]));
+	assert_false(is_resident(arrays[6950]));
+	assert_false(is_resident(arrays[7050]));
+	sparse_fini(&sparse);
+}
+
+static void test_sparse_counters_are_charged_by_chunk(void **state)
+{
+	struct mem_budget budget = {.limit_bytes = 200000};
+	struct sparse sparse;
+	unsigned n = 0;
+
+	(void)state;
+	sparse_init(&sparse, N_COUNTERS, &budget);
+	while (sparse_get(&sparse))
+		n++;
+	assert_int_equal(n, (131072 - 2 * sizeof(void *)) / (N_COUNTERS * 4));
+	assert_int_equal(relaxed_get(&budget.n_refused), 1);
+	sparse_fini(&sparse);
+	assert_int_equal(relaxed_get(&budget.used_bytes), 0);
+}
+
 static void test_budget_counts_every_block_until_it_is_freed(void **state)
 {
 	struct mem_budget budget = {0};
@@ -169,6 +262,10 @@ int main(void)
 		cmocka_unit_test(test_slab_wipes_what_is_put_back),
 		cmocka_unit_test(test_slab_reuses_objects_zeroed_in_any_order),
 		cmocka_unit_test(test_slab_put_of_nothing_is_allowed),
+		cmocka_unit_test(test_sparse_counters_are_zero_and_apart),
+		cmocka_unit_test(test_sparse_counters_are_used_again_from_zero),
+		cmocka_unit_test(test_sparse_counters_take_a_page_when_one_counts),
+		cmocka_unit_test(test_sparse_counters_are_charged_by_chunk),
 		cmocka_unit_test(test_budget_counts_every_block_until_it_is_freed),
 		cmocka_unit_test(test_budget_refuses_what_would_pass_its_limit_and_counts_it),
 		cmocka_unit_test(test_budget_of_a_slab_is_charged_by_chunk),
