@@ -10,6 +10,7 @@
  * caller. Fork before there is a device, not after.
  * Errors: 0 or a negative errno; where a struct wgh_error is taken, it gets one line for people.
  * ABI: as wghub.h says.
+ * Linking: a program that calls libuv itself names it: pkg-config --cflags --libs wghub libuv
  */
 #ifndef WGHUB_DEVICE_H
 #define WGHUB_DEVICE_H
@@ -37,15 +38,17 @@ enum wgh_offload {
 
 struct wgh_device_options {
 	size_t size;        /* sizeof(struct wgh_device_options) */
-	const char *ifname; /* name of the TUN device, also with no_tun (for the log) */
+	/* Name of the TUN device; with "wg%d", NULL or "" the kernel chooses one. With no_tun only
+	 * wgh_device_name() tells it. */
+	const char *ifname;
 	int tun_fd;         /* an open TUN descriptor, or -1: open one. Taken over. */
 	bool no_tun;
 	/* Packets from peers that no peer owns and that are not for the hub itself: false drops them,
 	 * true gives them to the TUN, so that the kernel may route them (a site gateway). */
 	bool deliver_unowned;
-	unsigned n_workers;    /* 0: one per core, at most 4 */
+	unsigned n_workers;    /* at most 64; 0: one per core, at most 4 */
 	unsigned offloads_off; /* enum wgh_offload bits */
-	uint32_t mtu_bytes;    /* 0: 1420 */
+	uint32_t mtu_bytes;    /* of inner packets, 576 to 65440; 0: 1420 */
 	const char *aead;      /* back end by name, NULL: the fastest that passes its self-test */
 	/* The hub's own inner addresses with no_tun, the first ones: wgh_device_configure_link() adds more.
 	 * With a TUN they are read from the interface. */
@@ -75,7 +78,7 @@ struct wgh_device_options {
  * see wgh_device_is_up(). loop outlives the device; NULL: it gets a thread of its own.
  * -EINVAL: options; -EPERM, -ENODEV, -EBUSY: the TUN; -ENOENT, -EIO: the AEAD back end; -ENOMEM; else
  * what the system said about sockets and threads. On an error *device is NULL, and descriptors that
- * were handed in are closed. */
+ * were handed in are closed (unless size was wrong). */
 int wgh_device_new(struct wgh_device **device, uv_loop_t *loop,
 	const struct wgh_device_options *options, struct wgh_error *error);
 

@@ -6,13 +6,17 @@
 #include "crypto/aead.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WORKERS_UNASKED_MAX 4
 #define WORKERS_MAX 64
+#define MTU_MIN 576u
+#define MTU_MAX 65440u /* of inner packets: the datagram around one has at most 65535 bytes */
 
 /* ---- what the hub asks of us; called under hub_lock ---- */
 
@@ -96,12 +100,17 @@ static int open_tun(struct wgh_device *device, struct wgh_error *error)
 	bool many = o->n_workers > 1;
 	int err = 0;
 
-	if (o->tun_fd >= 0)
+	if (o->tun_fd >= 0) {
 		err = tun_adopt(&device->carriers[0].tun, o->tun_fd, device->name, o->offloads_off);
-	else
+		if (err == -ENOTTY || err == -EBADF || err == -EINVAL)
+			return device_fail(error, err,
+				"tun_fd %d: not a TUN device's descriptor; -1 opens one",
+				o->tun_fd);
+	} else {
 		for (unsigned i = 0; i < o->n_workers && !err; i++)
 			err = tun_open(
 				&device->carriers[i].tun, device->name, many, o->offloads_off);
+	}
 	return err ? fail_tun(error, err, device->name) : 0;
 }
 
@@ -197,16 +206,55 @@ static int start(struct wgh_device *device, struct wgh_error *error)
 
 /* ---- all of it ---- */
 
+static int check_options(const struct wgh_device_options *o, struct wgh_error *error)
+{
+	const char *name = o->ifname ? o->ifname : "";
+
+	if (o->mtu_bytes && (o->mtu_bytes < MTU_MIN || o->mtu_bytes > MTU_MAX))
+		return device_fail(
+			error, -EINVAL, "mtu_bytes: must be %u to %u, or 0", MTU_MIN, MTU_MAX);
+	if (o->n_addresses && !o->addresses)
+		return device_fail(error, -EINVAL, "addresses: NULL, but n_addresses is not 0");
+	if (o->n_udp_fds && !o->udp_fds)
+		return device_fail(error, -EINVAL, "udp_fds: NULL, but n_udp_fds is not 0");
+	if (strlen(name) >= IFNAMSIZ || strpbrk(name, "/: \t\n") || !strcmp(name, ".") ||
+		!strcmp(name, ".."))
+		return device_fail(error, -EINVAL,
+			"ifname: an interface's name has at most 15 characters and no /, : or "
+			"space");
+	return 0;
+}
+
+/* Descriptors that were handed in belong to the device from the call on, also where there is none.
+ */
+static void close_handed_tun(const struct wgh_device_options *o)
+{
+	/* 0 is a tun_fd that was forgotten, and standard input nobody's TUN. */
+	if (o->tun_fd > STDERR_FILENO && !o->no_tun)
+		close(o->tun_fd);
+}
+
+static void close_handed_sockets(const struct wgh_device_options *o)
+{
+	for (size_t i = 0; o->udp_fds && i < o->n_udp_fds; i++)
+		close(o->udp_fds[i]);
+}
+
 int device_new(struct wgh_device **out, uv_loop_t *loop, const struct wgh_device_options *options,
 	struct wgh_error *error)
 {
 	struct wgh_device *device = calloc(1, sizeof *device);
-	int err = secret_init();
+	int err = check_options(options, error);
 
-	if (err || !device) {
+	if (!err && secret_init())
+		err = device_fail(error, -EIO, "the system gives no randomness");
+	if (!err && !device)
+		err = device_fail(error, -ENOMEM, "not enough memory to start");
+	if (err) {
+		close_handed_tun(options);
+		close_handed_sockets(options);
 		free(device);
-		return device_fail(error, err ? err : -ENOMEM,
-			err ? "the system gives no randomness" : "not enough memory to start");
+		return err;
 	}
 	device->loop = loop;
 	device->options = *options;
@@ -240,6 +288,10 @@ int device_new(struct wgh_device **out, uv_loop_t *loop, const struct wgh_device
 	if (!err)
 		err = start(device, error);
 	if (err) {
+		if (!device->carriers || device->carriers[0].tun.fd != options->tun_fd)
+			close_handed_tun(options);
+		if (!device->n_handed)
+			close_handed_sockets(options);
 		device_free(device);
 		return err;
 	}

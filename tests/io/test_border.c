@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -441,6 +442,22 @@ static void test_border_options_that_are_wrong_leave_nothing_behind(void **state
 	options.aead = "rot13";
 	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -ENOENT);
 	options.aead = NULL;
+	options.mtu_bytes = 575;
+	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "mtu_bytes"));
+	options.mtu_bytes = 0;
+	options.n_addresses = 1;
+	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "addresses: NULL"));
+	options.n_addresses = 0;
+	options.n_udp_fds = 1;
+	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "udp_fds: NULL"));
+	options.n_udp_fds = 0;
+	options.ifname = "sixteen-letters-";
+	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "ifname"));
+	options.ifname = "test";
 	options.memory_bytes = 1000;
 	assert_int_equal(wgh_device_new(&device, NULL, &options, &error), -ENOMEM);
 	assert_int_equal(uv_loop_init(&loop), 0);
@@ -449,6 +466,35 @@ static void test_border_options_that_are_wrong_leave_nothing_behind(void **state
 	assert_int_equal(uv_loop_close(&loop), 0);
 	assert_null(device);
 	wgh_device_free(NULL);
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* The header promises it for every error, so that callers need not know how far it came. */
+static void test_border_descriptors_handed_in_are_closed_by_every_error(void **state)
+{
+	struct wgh_device_options options = {
+		.size = sizeof options, .n_workers = 1, .n_udp_fds = 1};
+	struct wgh_device *device;
+	struct wgh_error error;
+	int udp;
+
+	(void)state;
+	options.udp_fds = &udp;
+	for (int round = 0; round < 3; round++) {
+		options.tun_fd = open("/dev/null", O_RDWR | O_CLOEXEC); /* no TUN */
+		udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* round 1: not bound */
+		options.mtu_bytes = round == 0 ? 1 : 0;
+		options.n_udp_fds = round < 2;
+		assert_true(wgh_device_new(&device, NULL, &options, &error) < 0);
+		assert_false(is_open(options.tun_fd));
+		assert_int_equal(is_open(udp), round == 2); /* that was not handed in */
+	}
+	assert_non_null(strstr(error.text, "not a TUN"));
+	close(udp);
 }
 
 int main(void)
@@ -465,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_border_filter_is_asked_by_the_workers),
 		cmocka_unit_test(test_border_budget_refuses_a_change_and_keeps_the_device),
 		cmocka_unit_test(test_border_options_that_are_wrong_leave_nothing_behind),
+		cmocka_unit_test(test_border_descriptors_handed_in_are_closed_by_every_error),
 	};
 
 	return cmocka_run_group_tests_name("border", tests, NULL, NULL);
