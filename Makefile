@@ -156,8 +156,8 @@ $(B)/tests/interop/%: $(B)/tests/interop/%.o
 	@echo "ld $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-# This one runs the program itself.
-$(B)/tests/control/test_cli: | $(B)/wghub
+# These run the program itself.
+$(B)/tests/control/test_cli $(B)/tests/control/test_cli_hub: | $(B)/wghub
 
 $(B)/bench/%: $(B)/bench/%.o $(call obj,$(BENCHLIB)) $(B)/internal.a
 	@echo "ld $@"
