@@ -1,4 +1,4 @@
-/* Change sets for keys and peers: what each flag does, in order, and all or nothing. Memory that
+/* Change sets for peers: what each flag does, in order, and all or nothing. Memory that
  * runs out on the way is test_alloc.c's. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,14 +33,6 @@ static int apply(const struct wgh_change *change)
 static int apply_peers(const struct wgh_peer_change *peers, size_t n)
 {
 	return apply(&(struct wgh_change){.peers = peers, .n_peers = n});
-}
-
-static int apply_key(const uint8_t key[32])
-{
-	struct wgh_change change = {.flags = WGH_HAS_PRIVATE_KEY};
-
-	memcpy(change.private_key, key, 32);
-	return apply(&change);
 }
 
 static struct wgh_peer_change of(const struct remote *r, uint32_t flags)
@@ -409,109 +401,6 @@ static void test_change_host_prefix_on_a_broadcast_address_wins_over_the_network
 	assert_ptr_equal(owner_of(255), remote_peer(&f, &a));
 }
 
-/* ---- our key ---- */
-
-static void test_change_own_key_as_a_peer_is_ignored(void **state)
-{
-	struct wgh_allowed_ip ip = {prefix4(10, 0, 0, 1, 32)};
-	struct wgh_peer_change change = {.allowed_ips = &ip, .n_allowed_ips = 1};
-
-	(void)state;
-	memcpy(change.public_key.bytes, f.hub_key.bytes, 32);
-	assert_int_equal(apply_peers(&change, 1), 0);
-	assert_int_equal(f.hub->peers.n_peers, 2);
-	assert_ptr_equal(owner_of(1), remote_peer(&f, &a));
-}
-
-/* Judged by the key the set itself brings. */
-static void test_change_own_new_key_as_a_peer_in_the_same_set_is_ignored(void **state)
-{
-	struct wgh_peer_change peers[2] = {{.flags = 0}};
-	struct wgh_change change = {.flags = WGH_HAS_PRIVATE_KEY, .peers = peers, .n_peers = 2};
-	struct remote c;
-
-	(void)state;
-	remote_init(&f, &c, 3);
-	memcpy(change.private_key, c.identity.secret.bytes, 32);
-	peers[0] = of(&c, 0);
-	memcpy(peers[1].public_key.bytes, f.hub_key.bytes,
-		32); /* ours before: a peer like others */
-	assert_int_equal(apply(&change), 0);
-	assert_null(remote_peer(&f, &c));
-	assert_non_null(peer_find(&f.hub->peers, &f.hub_key));
-	assert_int_equal(f.hub->peers.n_peers, 3);
-}
-
-static void test_change_private_key_that_is_a_peer_s_removes_that_peer(void **state)
-{
-	(void)state;
-	remote_connect(&f, &a);
-	assert_int_equal(apply_key(a.identity.secret.bytes), 0);
-	assert_null(remote_peer(&f, &a));
-	assert_null(owner_of(1));
-	assert_non_null(remote_peer(&f, &b));
-	assert_int_equal(f.hub->peers.memory.n_used, 1);
-}
-
-static void test_change_private_key_of_the_same_value_keeps_sessions(void **state)
-{
-	uint8_t key[32];
-	struct keypair *current;
-
-	(void)state;
-	remote_connect(&f, &a);
-	current = relaxed_get(&remote_peer(&f, &a)->current);
-	memcpy(key, f.hub->identity->secret.bytes, 32);
-	assert_int_equal(apply_key(key), 0);
-	assert_ptr_equal(relaxed_get(&remote_peer(&f, &a)->current), current);
-	key[0] |= 7; /* the same once clamped */
-	assert_int_equal(apply_key(key), 0);
-	assert_ptr_equal(relaxed_get(&remote_peer(&f, &a)->current), current);
-}
-
-static void test_change_private_key_of_another_value_starts_everything_anew(void **state)
-{
-	struct inner p = inner4(254, 1, 10);
-	struct wire_initiation msg;
-	uint8_t key[32];
-
-	(void)state;
-	remote_connect(&f, &a);
-	memset(key, 0x42, sizeof key);
-	assert_int_equal(apply_key(key), 0);
-	assert_null(relaxed_get(&remote_peer(&f, &a)->current));
-	assert_int_equal(f.hub->sessions.n_live, 0);
-	/* mac1 of the old key is worth nothing, and the 5 s limiter is reset. */
-	remote_initiation(&f, &a, &msg);
-	fixture_udp(&f, &a.endpoint, &msg, sizeof msg);
-	assert_int_equal(fixture_drops(&f, DROP_MAC1), 1);
-	fixture_tun(&f, p.data, p.len_bytes);
-	assert_int_equal(f.n_sent, 1);
-	/* Static-static was computed anew: the remote, told the new key, is understood. */
-	f.hub_key = f.hub->identity->public_key;
-	fixture_advance(&f, NS_PER_S);
-	fixture_forget(&f);
-	remote_connect(&f, &a);
-}
-
-static void test_change_private_key_zero_removes_it_and_all_is_silent(void **state)
-{
-	const uint8_t none[32] = {0};
-	struct inner p = inner4(254, 1, 10);
-	struct wire_initiation msg;
-
-	(void)state;
-	remote_connect(&f, &a);
-	assert_int_equal(apply_key(none), 0);
-	assert_false(f.hub->identity->present);
-	remote_initiation(&f, &a, &msg);
-	fixture_udp(&f, &a.endpoint, &msg, sizeof msg);
-	fixture_tun(&f, p.data, p.len_bytes);
-	fixture_advance(&f, 100 * NS_PER_S);
-	assert_int_equal(f.n_sent, 0);
-	assert_int_equal(fixture_drops(&f, DROP_NO_IDENTITY), 1);
-}
-
 /* ---- all or nothing ---- */
 
 /* What a refused change must leave as it was. */
@@ -646,12 +535,6 @@ int main(void)
 		TEST(test_change_allowed_ips_apply_in_order),
 		TEST(test_change_own_addresses_are_never_a_peer_s),
 		TEST(test_change_host_prefix_on_a_broadcast_address_wins_over_the_network),
-		TEST(test_change_own_key_as_a_peer_is_ignored),
-		TEST(test_change_own_new_key_as_a_peer_in_the_same_set_is_ignored),
-		TEST(test_change_private_key_that_is_a_peer_s_removes_that_peer),
-		TEST(test_change_private_key_of_the_same_value_keeps_sessions),
-		TEST(test_change_private_key_of_another_value_starts_everything_anew),
-		TEST(test_change_private_key_zero_removes_it_and_all_is_silent),
 		TEST(test_change_with_one_bad_part_changes_nothing),
 		TEST(test_change_random_sets_agree_with_a_naive_list),
 	};
