@@ -141,7 +141,7 @@ static void draw_trouble(struct drawing *d)
 
 	if (!d->model->trouble[0])
 		return;
-	row_printf(row, "%s; waiting for it", d->model->trouble);
+	row_printf(row, "waiting: %s", d->model->trouble);
 	end(d, TOP_ALARM);
 }
 

@@ -25,6 +25,7 @@
 #include <uv.h>
 
 #define INTERVAL_MS 2000
+#define FIRST_MS 500
 #define INTERVAL_MS_MIN 100
 #define INTERVAL_MS_MAX 3600000
 
@@ -250,6 +251,7 @@ static int start_loop(struct top *top)
 		[SIGNAL_TERM] = SIGTERM,
 		[SIGNAL_HUP] = SIGHUP,
 		[SIGNAL_QUIT] = SIGQUIT};
+	unsigned every_ms = top->options.interval_ms;
 	int err = uv_loop_init(&top->loop);
 
 	for (unsigned i = 0; i < N_SIGNALS && !err; i++) {
@@ -267,9 +269,10 @@ static int start_loop(struct top *top)
 	if (!err)
 		err = uv_timer_init(&top->loop, &top->timer);
 	top->timer.data = top;
+	/* Nobody likes to wait for the first rates. */
 	if (!err)
 		err = uv_timer_start(
-			&top->timer, on_timer, top->options.interval_ms, top->options.interval_ms);
+			&top->timer, on_timer, every_ms < FIRST_MS ? every_ms : FIRST_MS, every_ms);
 	if (err)
 		say_error("cannot start: %s", uv_strerror(err));
 	return err;

@@ -194,7 +194,7 @@ static void test_unknown_rates_are_not_zero(void **state)
 	make(&m, 1);
 	top_model_lost(&m, "no hub called hub0 runs here");
 	draw(&v, &m);
-	shows_all((const char *const[]){"no hub called hub0 runs here; waiting for it", "peer-000",
+	shows_all((const char *const[]){"waiting: no hub called hub0 runs here", "peer-000",
 		"         -          -", NULL});
 	assert_false(shows("8.00M"));
 	top_model_fini(&m);
