@@ -156,11 +156,9 @@ static void put_peer(struct piece *out, const struct uapi_writer *w)
 		put_reach(out, w, peer);
 }
 
-/* Counters of zero are left out. */
 static void put_drop(struct piece *out, unsigned reason, uint64_t count)
 {
-	if (count)
-		put(out, "drop=%s %" PRIu64 "\n", wgh_drop_reason(reason)->name, count);
+	put(out, "drop=%s %" PRIu64 "\n", wgh_drop_reason(reason)->name, count);
 }
 
 /* The next lines; false: the answer is complete. w moves on by one step. */
@@ -181,6 +179,8 @@ static bool step(struct uapi_writer *w, struct piece *out)
 		}
 		break;
 	case STAGE_DROPS:
+		while (w->item < wgh_n_drop_reasons() && !s->drops[w->item])
+			w->item++;
 		if (w->item < wgh_n_drop_reasons()) {
 			put_drop(out, (unsigned)w->item, s->drops[w->item]);
 			w->item++;
@@ -212,6 +212,9 @@ static bool step(struct uapi_writer *w, struct piece *out)
 		w->stage = STAGE_PEER;
 		return true;
 	case STAGE_PEER_DROPS:
+		/* Counters of zero are left out, and there are many of them. */
+		while (w->item < wgh_n_drop_reasons() && !peer->drops[w->item])
+			w->item++;
 		if (w->item < wgh_n_drop_reasons()) {
 			put_drop(out, (unsigned)w->item, peer->drops[w->item]);
 			w->item++;
