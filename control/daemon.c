@@ -251,11 +251,21 @@ static void detach(int ready_fd, bool keep_stderr)
 }
 
 /* Tables of thousands of peers come and go with each change. Mapped, they return to the system;
- * after the first time glibc would take them from the heap, which keeps what it once had. */
+ * after the first time glibc would take them from the heap, which keeps what it once had, and more
+ * at its end. */
 static void return_large_memory(void)
 {
 #ifdef M_MMAP_THRESHOLD
 	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_TOP_PAD, 0);
+#endif
+}
+
+/* What only the start needed: filters of system calls, the text of the conf file. */
+static void return_memory_of_the_start(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
 #endif
 }
 
@@ -281,6 +291,7 @@ static int run_loop(struct daemon_hub *hub, int ready_fd)
 		detach(ready_fd, hub->options->keep_stderr);
 		tell_offloads(hub);
 		tell_ready(hub);
+		return_memory_of_the_start();
 		uv_run(&hub->loop, UV_RUN_DEFAULT);
 	} else {
 		fprintf(stderr, "wghub: %s\n", error.text);

@@ -54,6 +54,21 @@ static struct {
 
 /* ---- who to be ---- */
 
+/* Valid until the next one. */
+static const struct passwd *find_local(const char *name)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	const struct passwd *entry = NULL;
+
+	while (file && (entry = fgetpwent(file)) && strcmp(entry->pw_name, name))
+		;
+	if (file)
+		fclose(file);
+	return entry;
+}
+
+/* Our own choice is looked for in /etc/passwd first: a name that is not there would be asked of
+ * every other source, which may be a network away, and leaves its libraries in our memory. */
 static int find_user(struct wgh_error *error)
 {
 	const char *asked = sandbox.options.user;
@@ -61,6 +76,8 @@ static int find_user(struct wgh_error *error)
 	const struct passwd *entry = NULL;
 	char shown[40];
 
+	for (unsigned i = 0; i < 2 && !entry && !asked; i++)
+		entry = find_local(names[i]);
 	for (unsigned i = 0; i < 2 && !entry; i++)
 		entry = getpwnam(names[i]);
 	if (!entry) {
