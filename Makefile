@@ -9,14 +9,26 @@ VERSION := 0.1.0
 # Of the library's binary interface: dataplane/libwghub.map.
 SOVERSION := 1
 
-# VARIANT=asan|tsan|clang|fuzz builds everything again, instrumented or with the other compiler, in a
-# folder of its own.
+# VARIANT=asan|tsan|clang|fuzz|aarch64 builds everything again, instrumented, with the other compiler or
+# for Arm, in a folder of its own.
 VARIANT ?= release
 # V=1 shows the commands.
 Q := $(if $(V),,@)
 CC := $(if $(filter clang fuzz,$(VARIANT)),clang,$(if $(filter default,$(origin CC)),gcc,$(CC)))
 B := build/$(VARIANT)
 OBJCOPY ?= objcopy
+PKG_CONFIG ?= pkg-config
+# For Arm on another machine: Debian's cross compiler, and its libraries in a folder of their own.
+ARM_ROOT := build/arm-root
+ifeq ($(VARIANT),aarch64)
+CC := aarch64-linux-gnu-gcc --sysroot=$(ARM_ROOT)
+LD := aarch64-linux-gnu-ld
+AR := aarch64-linux-gnu-ar
+OBJCOPY := aarch64-linux-gnu-objcopy
+PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(ARM_ROOT) \
+	PKG_CONFIG_LIBDIR=$(ARM_ROOT)/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config
+endif
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 # A build within a goal, in a make that sees what the goal has installed meanwhile.
 BUILD = $(MAKE) --no-print-directory -j$(shell nproc)
 
@@ -24,9 +36,10 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 	-Wno-missing-field-initializers $(if $(WERROR),-Werror)
 try = $(shell echo | $(CC) -Werror $(1) -x c -c - -o /dev/null 2>/dev/null && echo $(1))
 HARDEN := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
-	$(call try,-fcf-protection) $(call try,-ftrivial-auto-var-init=zero)
+	$(call try,-fcf-protection) $(call try,-mbranch-protection=standard) $(call try,-ftrivial-auto-var-init=zero)
 OPT_release := -O2 $(HARDEN)
 OPT_clang := $(OPT_release)
+OPT_aarch64 := $(OPT_release)
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
 OPT_fuzz := -O1 -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -35,17 +48,18 @@ PKGS := libsodium libuv libmnl liburcu-qsbr
 CONTROL_PKGS := jansson libseccomp libcap-ng libqrencode
 # Not linked: control/late_library.h. One test library asks servers, too.
 LATE_PKGS := libcurl libmicrohttpd
-HAVE_IPSEC_MB := $(if $(wildcard /usr/include/intel-ipsec-mb.h),1)
+X86 := $(filter x86_64,$(ARCH))
+HAVE_IPSEC_MB := $(if $(X86),$(if $(wildcard /usr/include/intel-ipsec-mb.h),1))
 
 CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -DWGHUB_VERSION='"$(VERSION)"' -I. -Idataplane -Idataplane/include \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) \
-	$(if $(filter x86_64,$(shell uname -m)),-DHAVE_AEAD_AVX512 -DHAVE_AEAD_AVX2) \
-	$(shell pkg-config --cflags $(PKGS) $(CONTROL_PKGS) $(LATE_PKGS) 2>/dev/null)
+	$(if $(X86),-DHAVE_AEAD_AVX512 -DHAVE_AEAD_AVX2) $(if $(filter aarch64,$(ARCH)),-DHAVE_AEAD_NEON) \
+	$(shell $(PKG_CONFIG) --cflags $(PKGS) $(CONTROL_PKGS) $(LATE_PKGS) 2>/dev/null)
 CFLAGS ?= -g
 ALL_CFLAGS = -std=gnu11 $(OPT_$(VARIANT)) -fPIC -fvisibility=hidden -pthread $(WARN) $(CFLAGS)
-CONTROL_LIBS := $(shell pkg-config --libs $(CONTROL_PKGS) 2>/dev/null) -lm
+CONTROL_LIBS := $(shell $(PKG_CONFIG) --libs $(CONTROL_PKGS) 2>/dev/null) -lm
 TEST_LIBS := -lcmocka -lcurl
-LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) $(if $(HAVE_IPSEC_MB),-lIPSec_MB) -pthread
 ALL_LDFLAGS = $(OPT_$(VARIANT)) -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 
 # ---- sources by layer ----
@@ -107,8 +121,10 @@ $(B)/crypto.a: $(call obj,$(CRYPTO))
 	$(Q)$(AR) rcs $@ $^
 
 # The vector back ends choose their own instruction set; the rest stays portable.
+ifneq ($(X86),)
 $(B)/crypto/aead_avx512.o: ALL_CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512ifma -mbmi2
 $(B)/crypto/aead_avx2.o: ALL_CFLAGS += -mavx2 -mbmi2
+endif
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -199,6 +215,14 @@ tsan:
 	@$(BUILD) VARIANT=tsan all units
 	@tests/run.sh units:tsan interop:tsan
 
+# Built for Arm and its unit tests run by qemu-user, wherever it runs; fetches 30 MB of libraries once.
+.PHONY: check-aarch64
+check-aarch64:
+	@tests/deps.sh arm
+	@tests/arm_root.sh $(ARM_ROOT)
+	@$(BUILD) WERROR=1 VARIANT=aarch64 all units
+	@tests/run.sh units:aarch64
+
 .PHONY: layers fuzz fuzzers
 # Who includes what, and what the core calls; needs objects to look at.
 layers: $(B)/wghub
@@ -223,7 +247,7 @@ units: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)
 benches: $(BENCH_BINS)
 
--include $(shell find build -path build/debian -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -path $(ARM_ROOT) -prune -o -name '*.d' -print 2>/dev/null)
 .SECONDARY:
 
 # Without scdoc there is no manual, and all else.

@@ -28,7 +28,12 @@ static const struct aead_backend *const backends[] = {
 #ifdef HAVE_AEAD_AVX2
 	&aead_avx2,
 #endif
+#ifdef HAVE_IPSEC_MB
 	&aead_ipsec_mb,
+#endif
+#ifdef HAVE_AEAD_NEON
+	&aead_neon,
+#endif
 	&aead_sodium,
 };
 #define N_BACKENDS (sizeof backends / sizeof backends[0])

@@ -24,5 +24,6 @@ extern const struct aead_backend aead_sodium;
 extern const struct aead_backend aead_ipsec_mb;
 extern const struct aead_backend aead_avx512; /* our own, x86 with AVX-512 and IFMA */
 extern const struct aead_backend aead_avx2; /* our own, x86 with AVX2 */
+extern const struct aead_backend aead_neon; /* our own, 64-bit Arm */
 
 #endif

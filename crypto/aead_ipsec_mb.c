@@ -3,8 +3,7 @@
  * Owns one manager and the nonces and tags of a batch. One job per packet; for this cipher the
  * library finishes a job when it is submitted, but nothing here relies on it. Costs no system call
  * or allocation per batch. Fails closed: an open job the library refused is not ok, a seal job it
- * refused is wiped, so that nothing leaves in the clear. Without the library's header it compiles
- * to a back end nobody can use.
+ * refused is wiped, so that nothing leaves in the clear. Empty without the library.
  */
 #include "crypto/aead_backend.h"
 
@@ -163,40 +162,6 @@ static void ipsec_mb_open(void *context, struct aead_job *jobs, size_t n)
 		open_done(imb);
 }
 
-#else
-
-static bool ipsec_mb_usable(void)
-{
-	return false;
-}
-
-static void *ipsec_mb_context_new(void)
-{
-	return NULL;
-}
-
-static void ipsec_mb_context_free(void *context)
-{
-	(void)context;
-}
-
-/* Never reached, as usable() says no; still they must not let a packet pass. */
-static void ipsec_mb_seal(void *context, struct aead_job *jobs, size_t n)
-{
-	(void)context;
-	for (size_t i = 0; i < n; i++)
-		secret_wipe(jobs[i].data, (size_t)jobs[i].len_bytes + AEAD_TAG_BYTES);
-}
-
-static void ipsec_mb_open(void *context, struct aead_job *jobs, size_t n)
-{
-	(void)context;
-	for (size_t i = 0; i < n; i++)
-		jobs[i].ok = false;
-}
-
-#endif
-
 const struct aead_backend aead_ipsec_mb = {
 	.name = "ipsec-mb",
 	.usable = ipsec_mb_usable,
@@ -206,3 +171,5 @@ const struct aead_backend aead_ipsec_mb = {
 	.seal = ipsec_mb_seal,
 	.open = ipsec_mb_open,
 };
+
+#endif

@@ -175,6 +175,13 @@ static int setup_avx2(void **state)
 }
 #endif
 
+#ifdef HAVE_AEAD_NEON
+static int setup_neon(void **state)
+{
+	return fixture_open(state, &aead_neon);
+}
+#endif
+
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
@@ -509,6 +516,9 @@ int main(void)
 #ifdef HAVE_AEAD_AVX2
 	const struct CMUnitTest avx2[] = {VECTOR_TESTS(setup_avx2)};
 #endif
+#ifdef HAVE_AEAD_NEON
+	const struct CMUnitTest neon[] = {VECTOR_TESTS(setup_neon)};
+#endif
 	int failed;
 
 	if (sodium_init() < 0)
@@ -516,6 +526,9 @@ int main(void)
 	failed = cmocka_run_group_tests_name("avx512", avx512, NULL, NULL);
 #ifdef HAVE_AEAD_AVX2
 	failed += cmocka_run_group_tests_name("avx2", avx2, NULL, NULL);
+#endif
+#ifdef HAVE_AEAD_NEON
+	failed += cmocka_run_group_tests_name("neon", neon, NULL, NULL);
 #endif
 	return failed;
 }
