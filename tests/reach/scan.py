@@ -108,24 +108,33 @@ def begun(packet, probe):
 
 def watch(interface, probe):
     seen = set()
+    ended = False
 
     def end(*_):
-        print("\n".join([*sorted(seen), "end"]), flush=True)
-        sys.exit(0)
+        nonlocal ended
+        ended = True
 
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
     sock.bind((interface, 0x0800))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+    sock.settimeout(0.2)
     signal.signal(signal.SIGTERM, end)
     probe = socket.inet_aton(probe)
     print("watching", flush=True)
     while True:
-        packet, address = sock.recvfrom(65535)
+        last = ended  # what has come by then is read all the same
+        try:
+            packet, address = sock.recvfrom(65535)
+        except TimeoutError:
+            if last:
+                break
+            continue
         if address[2] == 4:  # PACKET_OUTGOING: our own
             continue
         what = begun(packet, probe)
         if what:
             seen.add(what)
+    print("\n".join([*sorted(seen), "end"]), flush=True)
 
 
 if __name__ == "__main__":
