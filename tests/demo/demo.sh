@@ -77,7 +77,7 @@ show_hub() {
 	: >$dir/hosts
 	announce "${words[@]}" "&"
 	env -u FACTORY_TOKEN "${words[@]}" </dev/null >$dir/hub.log 2>&1 &
-	quiet wait_for 20 in_ns hub wg show fiodemo
+	quiet wait_for 60 in_ns hub wg show fiodemo
 	show sed 's/^/hub: /' $dir/hub.log
 	tell "No key was there, so it made one. What devices are told of:"
 	run ip netns exec hub "$wghub" server show -f demo -a $dir/token --api-url "$FACTORY_URL" --ca-file "$FACTORY_CA"
@@ -92,7 +92,7 @@ show_devices() {
 	done
 	tell "Each has fetched its config and made its interface of it (tests/factory/device.sh). Not our"
 	tell "code, so that the talking proves something."
-	for name in "${devices[@]}"; do quiet wait_for 10 in_ns "$name" ping -q -c 1 -W 1 $hub_ip; done
+	for name in "${devices[@]}"; do quiet wait_for 60 in_ns "$name" ping -q -c 1 -W 1 $hub_ip; done
 	press1=$(address_of press-1)
 	press2=$(address_of press-2)
 }
@@ -103,7 +103,7 @@ show_laptop() {
 	(umask 077 && in_ns hub "$wghub" client add laptop >$dir/demo.conf 2>$dir/out.log) || die "$(cat $dir/out.log)"
 	show sed 's/^PrivateKey.*/PrivateKey = (hidden)/' $dir/demo.conf
 	run_quiet env WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go ip netns exec laptop wg-quick up $dir/demo.conf
-	quiet wait_for 10 in_ns laptop ping -q -c 1 -W 1 $hub_ip
+	quiet wait_for 60 in_ns laptop ping -q -c 1 -W 1 $hub_ip
 	tell "It has done its handshake with the hub."
 }
 
@@ -128,7 +128,7 @@ show_talking() {
 
 	say "Three seconds of TCP from the laptop to press-1 through the hub"
 	quiet ip netns exec press-1 iperf3 -s -D --forceflush --logfile $dir/iperf3.log
-	quiet wait_for 5 grep -q listening $dir/iperf3.log
+	quiet wait_for 60 grep -q listening $dir/iperf3.log
 	run ip netns exec laptop iperf3 -c "$press1" -t 3 -f m
 	rate=$(sed -n 's/.* \([0-9.]*\) Mbits\/sec.*receiver.*/\1/p' $dir/out.log)
 	tell "Throughput, with hub and peers sharing $(nproc) processors: ${rate:-?} Mbit/s."
@@ -193,9 +193,9 @@ show_unprivileged() {
 	announce ip netns exec hub setpriv --reuid nobody --clear-groups --bounding-set -all "${words[@]}" "&"
 	env -u FACTORY_TOKEN ip netns exec hub setpriv --reuid nobody --clear-groups --bounding-set -all \
 		"${words[@]}" </dev/null >>$dir/hub.log 2>&1 &
-	wait_for 20 in_ns hub "$wghub" show --socket-dir $dir/run fiodemo || die "$(tail -3 $dir/hub.log)"
+	wait_for 60 in_ns hub "$wghub" show --socket-dir $dir/run fiodemo || die "$(tail -3 $dir/hub.log)"
 	tell "User nobody, no capability, no TUN: the kernel of its host knows of no VPN."
-	quiet wait_for 20 in_ns laptop ping -q -c 1 -W 1 "$press1"
+	quiet wait_for 60 in_ns laptop ping -q -c 1 -W 1 "$press1"
 	run ip netns exec laptop ping -c 3 -i 0.2 -W 2 "$press1"
 	way_to "$press1"
 	run ip netns exec laptop iperf3 -c "$press1" -t 1 -f m

@@ -55,7 +55,7 @@ show_hub() {
 	say "The hub: no TUN, no privilege, one command"
 	announce "${words[@]}" "&"
 	"${words[@]}" </dev/null >"$dir/hub.log" 2>&1 &
-	wait_for 20 hub_has_device || die "$(cat "$dir/hub.log")"
+	wait_for 60 hub_has_device || die "$(cat "$dir/hub.log")"
 	show sed 's/^/hub: /' "$dir/hub.log"
 	tell "Peers of this demonstration find it on loopback, whatever name is published."
 	"$wghub" pubkey <"$dir/hub.key" >"$dir/hub.pub"
@@ -77,7 +77,7 @@ say "A device connects"
 "$peer" "$dir/device.key" "$(cat "$dir/hub.pub")" "$port" $device_ip 2>"$dir/device.log" &
 device_pid=$!
 handshake_done() { "$wghub" show --socket-dir "$dir" hub0 --json | grep -q '"latest_handshake": *[1-9]'; }
-wait_for 10 handshake_done || die "the device did no handshake: $(cat "$dir/device.log")"
+wait_for 60 handshake_done || die "the device did no handshake: $(cat "$dir/device.log")"
 tell "The device has done its handshake with the hub."
 
 say "The laptop pings the hub itself, which answers without a TUN"

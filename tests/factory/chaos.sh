@@ -18,7 +18,7 @@
 case ${1-} in [0-9]*) CHAOS_SECONDS=$1 && shift ;; esac
 CHAOS_SECONDS=${CHAOS_SECONDS:-20}
 CHAOS_SEED=${CHAOS_SEED:-$((RANDOM))}
-TEST_SECONDS=$((CHAOS_SECONDS + 120))
+TEST_SECONDS=$((CHAOS_SECONDS + 600))
 RANDOM=$CHAOS_SEED
 creds=$T/creds
 
@@ -127,6 +127,9 @@ good_answers() {
 		r["path"].endswith("/wireguard-ips/") for r in j)'
 }
 
+renewals() { grep -c 'token renewed' $T/hub0.log || true; }
+was_a_day() { [ "$(good_answers)" -ge $((CHAOS_SECONDS / 5)) ] && [ "$(renewals)" -ge 3 ]; }
+
 test_a_bad_day_disturbs_nobody() {
 	echo "CHAOS_SEED=$CHAOS_SEED"
 	local end n_made=0 n_unmade=0 n_logins=0 n_good
@@ -148,7 +151,8 @@ test_a_bad_day_disturbs_nobody() {
 	ping_begins
 	storm "$api_faults"
 	end=$((SECONDS + CHAOS_SECONDS))
-	while [ $SECONDS -lt $end ]; do
+	# On a busy machine a day is longer: something has to have happened.
+	while [ $SECONDS -lt $end ] || { [ $SECONDS -lt $((end + 100)) ] && ! was_a_day; }; do
 		something_happens
 		kill -HUP $hub_pid || fail "the hub is dead: $(tail -5 $T/hub0.log)"
 		counters_only_grow
@@ -164,19 +168,19 @@ test_a_bad_day_disturbs_nobody() {
 	cp $T/clients.mine $T/clients
 	log_in
 	kill -HUP $hub_pid
-	wait_for 40 synced_since "$(rounds)" || fail "no sync after the storm: $(tail -5 $T/hub0.log)"
-	wait_for 20 same_as_the_factory || fail "the hub is not what the Factory says"
+	wait_for 60 synced_since "$(rounds)" || fail "no sync after the storm: $(tail -5 $T/hub0.log)"
+	wait_for 60 same_as_the_factory || fail "the hub is not what the Factory says"
 	counters_only_grow
 	ping_ends $((CHAOS_SECONDS * 50))
 	kill -TERM $watcher && wait $watcher
 	must "the credentials were looked at: $(tail -1 $T/watched)" grep -q 'looks [0-9]\{3\}' $T/watched
 	must_not "the credentials were not valid: $(head -3 $T/watched)" grep -q bad $T/watched
 	must "only $n_good good answers" [ $n_good -ge $((CHAOS_SECONDS / 5)) ]
-	must "tokens were not renewed" [ "$(grep -c 'token renewed' $T/hub0.log)" -ge 3 ]
+	must "tokens were not renewed" [ "$(renewals)" -ge 3 ]
 	factory_ctl secrets | factory_get '"\n".join(j)' >$T/f/secrets
 	must_not "a secret is in the log" grep -qF -f $T/f/secrets $T/hub0.log
 	must_not "a private key is in the log" grep -qF -f $T/hub.key -f $T/pasted $T/hub0.log
-	echo "renewals $(grep -c 'token renewed' $T/hub0.log), logins $n_logins, good answers $n_good, syncs with changes" \
+	echo "renewals $(renewals), logins $n_logins, good answers $n_good, syncs with changes" \
 		"$(grep -c 'peers synced' $T/hub0.log), looks at the credentials $(sed -n 's/looks //p' $T/watched)"
 	cp $T/test.out "${CHAOS_REPORT:-/dev/null}"
 }

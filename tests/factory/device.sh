@@ -32,7 +32,7 @@ interface=factory-vpn0
 python=/usr/bin/python3
 
 gateway() { # METHOD [BODY]: prints the status, leaves the body in answer
-	curl -sS --max-time 30 --unix-socket "$FACTORY_SOCKET" -X "$1" -A fioconfig-client/3 \
+	curl -sS --max-time 120 --unix-socket "$FACTORY_SOCKET" -X "$1" -A fioconfig-client/3 \
 		-o "$state/answer" -w '%{http_code}' ${2+--data-raw "$2"} \
 		"http://factory/_gateway/$(cat "$state/uuid")/config" 2>>"$state/log"
 }
@@ -135,7 +135,7 @@ interface_up() {
 		</dev/null >>"$state/log" 2>&1 &
 	echo $! >"$state/pid"
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 3000; i++)); do
 		! inside test -S "/var/run/wireguard/$interface.sock" 2>/dev/null || break
 		sleep 0.02
 	done
@@ -145,7 +145,7 @@ interface_up() {
 		persistent-keepalive "$(keyfile "wireguard-peer.$hub" persistent-keepalive)" &&
 		case $address in */*) ;; *) address=$address/24 ;; esac && # as NetworkManager reads it
 		inside ip address add "$address" dev "$interface" &&
-		inside ip link set "$interface" mtu 1420 up
+		inside ip link set "$interface" mtu 1420 txqueuelen 10000 up
 }
 
 # The kernel takes the interface away a moment after the process.

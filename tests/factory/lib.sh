@@ -28,7 +28,7 @@ factory_stop() {
 }
 
 factory_ctl() {
-	curl -sS --fail-with-body --max-time 20 --unix-socket "$FACTORY_SOCKET" \
+	curl -sS --fail-with-body --max-time 120 --unix-socket "$FACTORY_SOCKET" \
 		"http://factory/_control/$1" -d "${2:-{\}}"
 }
 
@@ -44,7 +44,7 @@ factory_call() {
 	case $url in /*) url=$FACTORY_URL$url ;; esac
 	rm -f "$FACTORY_DIR/curl.head" "$FACTORY_DIR/curl.body"
 	curl_code=0
-	status=$(curl -sS --max-time "${FACTORY_CALL_SECONDS:-20}" --cacert "$FACTORY_CA" -X "$method" \
+	status=$(curl -sS --max-time "${FACTORY_CALL_SECONDS:-120}" --cacert "$FACTORY_CA" -X "$method" \
 		-D "$FACTORY_DIR/curl.head" -o "$FACTORY_DIR/curl.body" -w '%{http_code}' \
 		"${factory_auth[@]}" "$@" "$url" 2>"$FACTORY_DIR/curl.error") || curl_code=$?
 	head=$(tr -d '\r' 2>/dev/null <"$FACTORY_DIR/curl.head") || head=

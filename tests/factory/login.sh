@@ -47,7 +47,7 @@ test_login_on_another_device_waits_for_the_answer_there() {
 	as_person
 	ip netns exec hub "$wghub" login "${login[@]}" </dev/null >$T/out 2>$T/err &
 	local pid=$!
-	wait_for 10 grep -q 'Waiting for your answer' $T/err || fail "$(cat $T/err)"
+	wait_for 60 grep -q 'Waiting for your answer' $T/err || fail "$(cat $T/err)"
 	# Its code is for the person, its device code for nobody.
 	ctl approve "{\"user_code\": \"$(sed -n 3p $T/err | tr -d ' ')\"}"
 	wait $pid || fail "$(cat $T/err)"
@@ -58,7 +58,7 @@ test_login_on_another_device_waits_for_the_answer_there() {
 	rm $T/creds $T/err
 	ip netns exec hub "$wghub" login "${login[@]}" </dev/null >$T/out 2>$T/err &
 	pid=$!
-	wait_for 10 grep -q 'Waiting for your answer' $T/err
+	wait_for 60 grep -q 'Waiting for your answer' $T/err
 	ctl approve "{\"user_code\": \"$(sed -n 3p $T/err | tr -d ' ')\", \"deny\": true}"
 	must_not "it went on without consent" wait $pid
 	must "no word of it: $(cat $T/err)" grep -q 'access_denied' $T/err
@@ -113,7 +113,7 @@ test_enable_logs_in_once_and_keeps_what_it_has() { # rows 2, 39
 	equal "$(stat -c %a $T/creds)" 600
 	equal "$(n_token_requests)" 2
 	no_secret_in $T/out $T/err "$T/units/factory-vpn-$FACTORY_NAME.service"
-	wait_for 20 hub_listens 5555 || fail "the hub does not run: $(cat $T/unit.log)"
+	wait_for 60 hub_listens 5555 || fail "the hub does not run: $(cat $T/unit.log)"
 	# The token that may publish is nowhere on the disk.
 	equal "$(token_opens PATCH "/ota/factories/$FACTORY_NAME/config/" -H 'Content-Type: application/json' -d '{"files": []}')" 403
 	good "${words[@]}" # nothing to publish: nobody has to log in

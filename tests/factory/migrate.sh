@@ -26,8 +26,8 @@ test_the_old_containers_environment_works_with_one_volume() { # rows 25, 36, 39
 	ctl devices '{"generate": 3, "first_ip": "10.8.8.2"}'
 	container FACTORY="$FACTORY_NAME" APITOKEN="$FACTORY_TOKEN" PORT=5557 VPNADDR=10.8.8.1 \
 		INTERVAL=1 INTERF=hub0 ENDPOINT=hub.example.net NOCHECKIP=1 NOUSESYSCTL=1 --
-	wait_for 20 hub_listens 5557 || fail "it does not run: $(cat $T/container.log)"
-	wait_for 10 peers_are hub0 3 || fail "no devices: $(cat $T/container.log)"
+	wait_for 60 hub_listens 5557 || fail "it does not run: $(cat $T/container.log)"
+	wait_for 60 peers_are hub0 3 || fail "no devices: $(cat $T/container.log)"
 	file_is "$(key_pub "$T/volume/$FACTORY_NAME.key")" hub.example.net:5557 10.8.8.1
 	equal "$(stat -c %a "$T/volume/$FACTORY_NAME.key")" 600
 	must_not "the token is in argv" grep -qF "$FACTORY_TOKEN" /proc/$hub_pid/cmdline
@@ -39,7 +39,7 @@ test_the_old_containers_environment_works_with_one_volume() { # rows 25, 36, 39
 	hub_pids=()
 	ctl listen '{"on": false}'
 	container FACTORY="$FACTORY_NAME" APITOKEN="$FACTORY_TOKEN" INTERF=hub0 --
-	wait_for 20 hub_listens 5557 || fail "it does not run again: $(cat $T/container.log)"
+	wait_for 60 hub_listens 5557 || fail "it does not run again: $(cat $T/container.log)"
 	equal "$(wg show hub0 allowed-ips | sort)" "$before"
 	must "not said" grep -q 'not published now' $T/container.log
 	kill -TERM $hub_pid
@@ -47,7 +47,7 @@ test_the_old_containers_environment_works_with_one_volume() { # rows 25, 36, 39
 	hub_pids=()
 	ctl listen '{"on": true}'
 	container FACTORY="$FACTORY_NAME" APITOKEN="$FACTORY_TOKEN" INTERF=hub0 --
-	wait_for 20 hub_listens 5557 || fail "it does not run again: $(cat $T/container.log)"
+	wait_for 60 hub_listens 5557 || fail "it does not run again: $(cat $T/container.log)"
 	equal "$(n_patches)" 1
 	no_secret_in $T/container.log
 }
@@ -115,9 +115,9 @@ test_a_unit_of_the_old_daemon_runs_with_the_programs_path_changed() {
 	# With an API token in it.
 	old_unit -t "$FACTORY_TOKEN"
 	in_ns hub systemctl restart "factory-vpn-$FACTORY_NAME.service"
-	wait_for 20 hub_listens 5555 || fail "it does not run: $(cat $T/unit.log)"
-	wait_for 10 peers_are hub0 2 || fail "no devices: $(cat $T/unit.log)"
-	wait_for 10 grep -qF '10.42.42.2	press-00000' /etc/hosts || fail "$(cat /etc/hosts)"
+	wait_for 60 hub_listens 5555 || fail "it does not run: $(cat $T/unit.log)"
+	wait_for 60 peers_are hub0 2 || fail "no devices: $(cat $T/unit.log)"
+	wait_for 60 grep -qF '10.42.42.2	press-00000' /etc/hosts || fail "$(cat /etc/hosts)"
 	equal "$(stat -c %a $T/old/factory.key)" 600
 	unit_ends
 	# With the file of its login, as it left it: the token is over, and is renewed.
@@ -127,7 +127,7 @@ test_a_unit_of_the_old_daemon_runs_with_the_programs_path_changed() {
 	old_unit -a factory.creds
 	ctl devices '{"generate": 2, "prefix": "more-", "first_ip": "10.42.42.20"}'
 	in_ns hub systemctl restart "factory-vpn-$FACTORY_NAME.service"
-	wait_for 20 peers_are hub0 4 || fail "no devices: $(cat $T/unit.log)"
+	wait_for 60 peers_are hub0 4 || fail "no devices: $(cat $T/unit.log)"
 	equal "$(stat -c %a $T/old/factory.creds)" 600
 	equal "$(n_token_requests)" 1
 	unit_ends
@@ -144,16 +144,16 @@ test_two_factories_have_a_hub_each_on_one_host() {
 	factory_in_hub $T/f2 --factory bakery
 	ctl devices '{"generate": 3, "prefix": "oven-", "first_ip": "10.43.43.2"}'
 	local second=(-f bakery -t "$FACTORY_TOKEN" -k $T/key2 -n hub1 "${api[@]}" "${places[@]}")
-	wait_for 20 hub_listens 5555
+	wait_for 60 hub_listens 5555
 	# What the first one has is not free.
 	bad 1 'UDP port 5555 is in use' "${second[@]}" enable -e hub.example.net -v 10.43.43.1
 	bad 1 'that of the interface hub0' "${second[@]}" enable -e hub.example.net -p 5556
 	good "${second[@]}" enable -e hub.example.net -p 5556 -v 10.43.43.1 -i 1
 	file_is "$(key_pub $T/key2)" hub.example.net:5556 10.43.43.1
-	wait_for 20 peers_are hub0 2 || fail "devices of the first: $(cat $T/unit.log)"
-	wait_for 20 peers_are hub1 3 || fail "devices of the second: $(cat $T/unit.log)"
+	wait_for 60 peers_are hub0 2 || fail "devices of the first: $(cat $T/unit.log)"
+	wait_for 60 peers_are hub1 3 || fail "devices of the second: $(cat $T/unit.log)"
 	equal "$(wg show hub1 listen-port)" 5556
-	wait_for 10 grep -qF '10.43.43.4	oven-00002' $T/hosts || fail "$(cat $T/hosts)"
+	wait_for 60 grep -qF '10.43.43.4	oven-00002' $T/hosts || fail "$(cat $T/hosts)"
 	must "the first one's block: $(cat $T/hosts)" grep -qF '10.42.42.3	press-00001' $T/hosts
 	equal "$(grep -c '^## ' $T/hosts)" 4
 	equal "$(ls $T/state/*.json $T/units/*.service | wc -l)" 4
@@ -161,8 +161,8 @@ test_two_factories_have_a_hub_each_on_one_host() {
 	in_ns hub systemctl stop factory-vpn-$first.service
 	must_not "hub0 is there" wg show hub0
 	ctl devices '{"generate": 1, "prefix": "shelf-", "first_ip": "10.43.43.9"}'
-	wait_for 20 peers_are hub1 4 || fail "the second follows no more"
-	wait_for 10 grep -qF '10.43.43.9	shelf-00000' $T/hosts || fail "$(cat $T/hosts)"
+	wait_for 60 peers_are hub1 4 || fail "the second follows no more"
+	wait_for 60 grep -qF '10.43.43.9	shelf-00000' $T/hosts || fail "$(cat $T/hosts)"
 	must "the first one's block is gone" grep -qF '10.42.42.3	press-00001' $T/hosts
 	unit_ends
 }

@@ -35,7 +35,7 @@ start() { # N devices, none enabled
 # A hub of wireguard-go: hub_with DEVICE ADDRESS...
 hub_with() {
 	in_ns hub wireguard-go hub0 >$T/hub0.log 2>&1
-	wait_for 5 wg show hub0
+	wait_for 60 wg show hub0
 	wg set hub0 listen-port 5555 private-key $T/hub.key
 	ip -n hub addr add 10.42.42.1/24 dev hub0
 	ip -n hub link set hub0 up
@@ -341,7 +341,7 @@ test_two_enables_at_once_take_the_same_address() {
 	enable a &
 	enable b &
 	both_wait() { [ "$(factory_ctl holding)" = '{"holding": 2}' ]; }
-	wait_for 10 both_wait || fail "they do not meet"
+	wait_for 60 both_wait || fail "they do not meet"
 	ctl release
 	wait
 	equal "$(address_of a) $(address_of b)" "10.42.42.2 10.42.42.2"

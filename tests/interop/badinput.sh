@@ -8,7 +8,7 @@
 refused() {
 	local wanted=$1 word=$2 code=0
 	shift 2
-	in_ns hub timeout 10 "$@" >$T/refused.out 2>$T/refused || code=$?
+	in_ns hub timeout 60 "$@" >$T/refused.out 2>$T/refused || code=$?
 	equal "$code" "$wanted" "exit code of $*: $(cat $T/refused)"
 	equal "$(wc -l <$T/refused)" 1 "lines of $*: $(cat $T/refused)"
 	must "'$*' does not name '$word': $(cat $T/refused)" grep -qF -- "$word" $T/refused
@@ -27,7 +27,7 @@ hub_that_runs() {
 undisturbed() {
 	kill -0 $hub_pid || fail "the hub ended"
 	equal "$(wg showconf hub0)" "$before" "configuration of the hub that runs"
-	must "the hub forwards no longer" ping_once p1 "$(inner4 0)"
+	ping_ok p1 "$(inner4 0)"
 	equal "$(ls /run/wireguard)" "$(printf 'hub0.sock\nwg1.sock')" "sockets"
 	must_not "an interface is left over: $(ip -n hub -br link)" \
 		grep -qE '^(hub9|bad)' <<<"$(ip -n hub -br link)"
@@ -106,7 +106,7 @@ test_port_in_use() {
 	conf hub9 'ListenPort = 51820' 'Address = 10.99.77.1/24'
 	refused 1 51820 "$wghub" up $T/hub9.conf
 	in_ns hub socat -u UDP-RECV:40404 /dev/null &
-	wait_for 5 listens hub -u 40404
+	wait_for 60 listens hub -u 40404
 	local code=0
 	wg set hub0 listen-port 40404 2>$T/refused || code=$?
 	must "wg could take a port in use" [ $code != 0 ]

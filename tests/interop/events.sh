@@ -43,7 +43,7 @@ test_peers_that_come_call_and_go_are_lines() {
 	equal "$(said peer_added by wg)" 1
 	peer 1
 	ping_ok p1 "$(inner4 0)"
-	wait_for 10 eval '[ "$(said connect peer "$(pub p1)")" = 1 ]' || fail "$(cat $T/events)"
+	wait_for 60 eval '[ "$(said connect peer "$(pub p1)")" = 1 ]' || fail "$(cat $T/events)"
 	wg set hub0 peer "$(pub p1)" persistent-keepalive 20
 	equal "$(said peer_changed peer "$(pub p1)")" 1
 	wg set hub0 peer "$(pub p1)" remove

@@ -19,7 +19,7 @@ wghub=$PWD/wghub
 [ -z "${WGHUB-}" ] || wghub=$(realpath "$WGHUB")
 bin=$(realpath "${TESTBIN:-build/release/tests/interop}")
 T=/run/tmp
-TEST_SECONDS=${TEST_SECONDS:-120}
+TEST_SECONDS=${TEST_SECONDS:-600} # nothing takes that long, but a busy machine may be slow
 export LC_ALL=C WG_HIDE_KEYS=never
 # A sanitizer's report ends the program, and its text is in the log that a failed test prints.
 export ASAN_OPTIONS=abort_on_error=0:detect_stack_use_after_return=1
@@ -122,7 +122,7 @@ hub_start() {
 	ip netns exec $hub_ns "$wghub" -f "$@" "$name" >"$T/$name.log" 2>&1 &
 	hub_pid=$!
 	hub_pids+=($hub_pid)
-	wait_for 20 wg show "$name" || fail "the hub does not start: $(tail -3 "$T/$name.log")"
+	wait_for 60 wg show "$name" || fail "the hub does not start: $(tail -3 "$T/$name.log")"
 }
 
 # hub_set_up [NAME]: key, port, addresses, link.
@@ -132,7 +132,7 @@ hub_set_up() {
 	ip -n hub addr add "$(inner4 0)/24" dev "$name"
 	ip -n hub addr add "$(inner6 0)/64" dev "$name" nodad
 	ip -n hub link set "$name" up
-	wait_for 5 eval "ip -n hub -6 route show table local | grep -q '^local $(inner6 0) '"
+	wait_for 60 eval "ip -n hub -6 route show table local | grep -q '^local $(inner6 0) '"
 }
 
 # hub_add N [WG-SET-WORDS...]: pN as a peer of hub0.
@@ -161,13 +161,14 @@ hub_drops() {
 # wggo N [PORT]: wireguard-go in pN, interface wgN, addresses, up; no peer yet.
 wggo() {
 	in_ns "p$1" wireguard-go "wg$1" >"$T/wg$1.log" 2>&1
-	wait_for 10 wg show "wg$1" || fail "wireguard-go does not start"
+	wait_for 60 wg show "wg$1" || fail "wireguard-go does not start"
 	wg set "wg$1" private-key "$T/p$1.key" listen-port "${2:-0}"
 	ip -n "p$1" addr add "$(inner4 "$1")/24" dev "wg$1"
 	ip -n "p$1" addr add "$(inner6 "$1")/64" dev "wg$1" nodad
-	ip -n "p$1" link set "wg$1" up
+	# While the machine lets it wait, nothing is lost in front of it.
+	ip -n "p$1" link set "wg$1" txqueuelen 10000 up
 	# The kernel takes an IPv6 address into service a moment after the link is up.
-	wait_for 5 eval "ip -n p$1 -6 route show table local | grep -q '^local $(inner6 "$1") '"
+	wait_for 60 eval "ip -n p$1 -6 route show table local | grep -q '^local $(inner6 "$1") '"
 }
 
 # peer N [WG-SET-WORDS...]: the same, with the hub as its peer. Once more for the same N: the session
@@ -190,13 +191,54 @@ peer() {
 received_from() { wg show "$1" transfer | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
 handshake_at() { wg show "$1" latest-handshakes | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
 has_handshake() { [ "$(handshake_at "$1" "$2")" -gt 0 ]; }
+# same_sessions AFTER BEFORE BEGIN: two looks at the times of handshakes are equal, the first one at
+# $SECONDS = BEGIN. After two minutes they may be renewed, which a busy machine may need for a test.
+same_sessions() { [ $((SECONDS - $3)) -ge 100 ] || equal "$1" "$2" "times of handshakes"; }
 endpoint_of() { wg show "$1" endpoints | awk -v k="$(pub "$2")" '$1 == k { print $2 }'; }
 
 # ---- traffic ----
 
-# ping_ok NS ADDRESS: an answer within five seconds (the first packets may wait for a handshake).
-ping_ok() { wait_for 10 in_ns "$1" ping -n -q -c 1 -W 2 "$2" || fail "$1 cannot ping $2"; }
+# ping_ok NS ADDRESS [PING-OPTION...]: there is an answer (the first packets may wait for a handshake).
+ping_ok() { wait_for 60 in_ns "$1" ping -n -q -c 1 -W 2 "${@:3}" "$2" || fail "$1 cannot ping $*"; }
+# ping_says NS ADDRESS PATTERN [PING-OPTION...]: what ping says of it comes to have such a line.
+ping_says() {
+	says_it() {
+		in_ns "$1" ping -n -c 1 -W 2 "${@:4}" "$2" >$T/ping.log 2>&1 || true
+		grep -q "$3" $T/ping.log
+	}
+	wait_for 60 says_it "$@" || fail "$1 is not told of $2: $(cat $T/ping.log)"
+}
+# hops NS ADDRESS HOP...: the way there leads by these.
+hops() {
+	lead_there() {
+		local n=0 hop
+		in_ns "$1" traceroute -n -q 1 -w 3 -m 3 "$2" >$T/trace.log 2>&1 || return
+		for hop in "${@:3}"; do
+			n=$((n + 1))
+			grep -q "^ *$n  $hop " $T/trace.log || return
+		done
+	}
+	wait_for 60 lead_there "$@" || fail "from $1 to $2 these are no hops: ${*:3}: $(cat $T/trace.log)"
+}
+# For what must not pass: on a busy machine one that must may come late.
 ping_once() { in_ns "$1" ping -n -q -c 1 -W 1 "$2" >/dev/null; }
+
+# flow_begin NS ADDRESS [PING-OPTION...], flow_end N: pings until the Nth or a later one is answered; then
+# $lost says how many of the first N were not. ping's own count is no good: it does not wait for the
+# last answers longer than twice what others took.
+flow_begin() {
+	in_ns "$1" stdbuf -oL ping -n "${@:3}" "$2" >$T/flow.out 2>&1 &
+	flow_pid=$!
+}
+flow_answers() { sed -n 's/.*icmp_seq=\([0-9]*\) \(ttl\|hlim\).*/\1/p' $T/flow.out; }
+flow_last() { flow_answers | tail -1 | grep . || echo 0; }
+flow_reached() { [ "$(flow_last)" -ge "$1" ]; }
+flow_end() {
+	wait_for 200 flow_reached "$1" || fail "ping $1 is not answered: $(tail -1 $T/flow.out)"
+	kill -TERM $flow_pid
+	wait $flow_pid 2>/dev/null || true
+	lost=$(flow_answers | awk -v n="$1" '$1 <= n && !seen[$1]++ { got++ } END { print n - got }')
+}
 
 port=4000
 # send_tcp FROM TO ADDRESS FILE: ADDRESS is TO's. The bytes must arrive as they are.
@@ -207,7 +249,7 @@ send_tcp() {
 	rm -f "$copy"
 	in_ns "$2" timeout 60 socat -u "TCP$family-LISTEN:$port" "CREATE:$copy" &
 	local receiver=$!
-	wait_for 5 listens "$2" -t $port || fail "the receiver does not listen"
+	wait_for 60 listens "$2" -t $port || fail "the receiver does not listen"
 	in_ns "$1" timeout 60 socat -u "FILE:$4" "TCP$family:${3/#*:*/[$3]}:$port" ||
 		fail "TCP from $1 to $3 failed"
 	wait $receiver || fail "the receiver of $1's TCP stream failed"
@@ -221,7 +263,7 @@ send_udp() {
 	rm -f "$copy"
 	in_ns "$2" timeout 60 "$bin/flow" receive $port "$copy" &
 	local receiver=$!
-	wait_for 5 listens "$2" -u $port || fail "the receiver does not listen"
+	wait_for 60 listens "$2" -u $port || fail "the receiver does not listen"
 	in_ns "$1" timeout 60 "$bin/flow" send "$3" $port "$4" ${5-} || fail "UDP from $1 to $3 failed"
 	wait $receiver || fail "the receiver of $1's datagrams failed"
 	same_file "$4" "$copy"

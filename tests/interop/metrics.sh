@@ -3,7 +3,7 @@
 # those who may not read them.
 . "$(dirname "$0")/lib.sh"
 
-get() { in_ns hub curl -s -m 10 "$@"; }
+get() { in_ns hub curl -s -m 60 "$@"; }
 status_of() { get -o /dev/null -w '%{http_code}' "$@"; }
 
 # conf N: $T/hub0.conf with N peers whose names are p1, p2, ...
@@ -28,7 +28,7 @@ up() {
 	ip netns exec hub "$wghub" up -f --no-tun "$@" $T/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
-	wait_for 20 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
+	wait_for 60 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
 }
 
 # refused WORDS OPTION...: it does not start, and says why in these words.
@@ -52,10 +52,11 @@ test_promtool_has_nothing_to_say() {
 }
 
 # Answers of the real Prometheus, its value alone.
+# A scrape that took more than its second is none, and then there is nothing for a moment.
+is_answer() { wait_for 60 eval "[ \"\$(query '$2')\" = '$1' ]" || fail "'$(query "$2")' is not '$1': $2"; }
 query() { get --data-urlencode "query=$1" http://127.0.0.1:9090/api/v1/query | grep -o '"[^"]*"\]' | tr -d '"]'; }
 
 test_prometheus_scrapes_it_and_answers_an_existing_dashboard() {
-	local received
 	world 2
 	up 2 --metrics 127.0.0.1:9586
 	peer 1
@@ -70,16 +71,15 @@ test_prometheus_scrapes_it_and_answers_an_existing_dashboard() {
 		--web.listen-address=127.0.0.1:9090 >$T/prometheus.out 2>&1 &
 	wait_for 60 eval '[ "$(query "up{job=\"wireguard\"}")" = 1 ]' || fail "$(tail -3 $T/prometheus.out)"
 	# Wanted by dashboards made for MindFlavor's exporter.
-	received=$(query 'sum by (friendly_name) (wireguard_received_bytes_total{interface="hub0",friendly_name="p1"})')
-	must "p1 received: '$received'" [ "${received:-0}" -gt 0 ]
-	equal "$(query 'count(time() - wireguard_latest_handshake_seconds{allowed_ips="10.42.42.2/32"} < 180)')" 1
-	equal "$(query 'count(wireguard_sent_bytes_total{interface="hub0"})')" 2
+	is_answer 1 'count(sum by (friendly_name) (wireguard_received_bytes_total{interface="hub0",friendly_name="p1"}) > 0)'
+	is_answer 1 'count(time() - wireguard_latest_handshake_seconds{allowed_ips="10.42.42.2/32"} < 180)'
+	is_answer 2 'count(wireguard_sent_bytes_total{interface="hub0"})'
 	traffic_is_seen() {
 		in_ns p1 ping -n -q -c 2 -i 0.2 "$(inner4 0)" || true
 		query 'rate(wireguard_sent_bytes_total{friendly_name="p1"}[30s]) > 0' | grep .
 	}
-	wait_for 40 traffic_is_seen || fail "no rate"
-	equal "$(query 'sum(wghub_dropped_packets_total{reason="replay"})')" 0
+	wait_for 60 traffic_is_seen || fail "no rate"
+	is_answer 0 'sum(wghub_dropped_packets_total{reason="replay"})'
 }
 
 test_token_is_asked_for_and_nothing_but_metrics_is_there() {
@@ -155,7 +155,7 @@ test_silent_clients_do_no_harm() {
 		print("held", flush=True)
 		time.sleep(60)
 	EOT
-	wait_for 10 grep -q held $T/clients.out
+	wait_for 60 grep -q held $T/clients.out
 	peer 1
 	ping_ok p1 "$(inner4 0)"
 	wait_for 60 eval '[ "$(status_of http://127.0.0.1:9586/metrics)" = 200 ]' || fail "nobody is served any more"

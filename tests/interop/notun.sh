@@ -19,7 +19,7 @@ notun() {
 		--no-new-privs $T/user/wghub up -f --no-tun \
 		--socket-dir $T/user/sockets "$@" $T/user/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pids=($!)
-	wait_for 10 listens hub -u 51820 || fail "the hub does not start: $(cat $T/hub0.log)"
+	wait_for 60 listens hub -u 51820 || fail "the hub does not start: $(cat $T/hub0.log)"
 }
 show() { as_user $T/user/wghub show --socket-dir $T/user/sockets "$@"; }
 
@@ -46,10 +46,11 @@ test_large_and_many_pings_of_the_hub() {
 	notun 1
 	peer 1
 	ping_ok p1 "$(inner4 0)"
-	in_ns p1 ping -n -q -s 1392 -M do -c 3 -i 0.2 -W 2 "$(inner4 0)"
-	in_ns p1 ping -n -q -s 1372 -M do -c 3 -i 0.2 -W 2 "$(inner6 0)"
-	in_ns p1 ping -n -q -i 0.002 -c 500 -W 2 "$(inner4 0)" >$T/ping.log
-	must "$(grep loss $T/ping.log)" grep -q ' 0% packet loss' $T/ping.log
+	ping_ok p1 "$(inner4 0)" -s 1392 -M do
+	ping_ok p1 "$(inner6 0)" -s 1372 -M do
+	flow_begin p1 "$(inner4 0)" -i 0.01
+	flow_end 200
+	equal $lost 0 "lost pings"
 }
 
 test_traceroute_shows_it_and_its_closed_ports() {
@@ -59,11 +60,8 @@ test_traceroute_shows_it_and_its_closed_ports() {
 	peer 2 persistent-keepalive 25
 	ping_ok p1 "$(inner4 0)"
 	ping_ok p1 "$(inner4 2)"
-	in_ns p1 traceroute -n -q 1 -w 2 "$(inner4 2)" >$T/trace.log
-	must "the first hop is not the hub" grep -q "^ 1  $(inner4 0) " $T/trace.log
-	must "the second hop is not p2" grep -q "^ 2  $(inner4 2) " $T/trace.log
-	in_ns p1 traceroute -n -q 1 -w 2 "$(inner4 0)" >$T/trace.log
-	must "a closed port of the hub is not reported" grep -q "^ 1  $(inner4 0) " $T/trace.log
+	hops p1 "$(inner4 2)" "$(inner4 0)" "$(inner4 2)"
+	hops p1 "$(inner4 0)" "$(inner4 0)" # which reports that its port is closed
 	must_not "a TCP port of the hub is open" \
 		in_ns p1 timeout 3 bash -c "echo >/dev/tcp/$(inner4 0)/22" 2>/dev/null
 	must "the drops are not counted" grep -q no_host <<<"$(show hub0)"
@@ -95,7 +93,7 @@ test_peers_on_the_loopback_of_the_hubs_machine() {
 	notun 1
 	# The peer's interface is made in the hub's namespace, so its datagrams come from 127.0.0.1.
 	in_ns hub wireguard-go wg1 >$T/wg1.log 2>&1
-	wait_for 10 wg show wg1
+	wait_for 60 wg show wg1
 	wg set wg1 private-key $T/p1.key peer "$(pub hub)" allowed-ips "$(inner4 0)/32" endpoint 127.0.0.1:51820
 	ip -n hub addr add "$(inner4 1)/24" dev wg1
 	ip -n hub link set wg1 up

@@ -44,8 +44,8 @@ test_inner_ipv6_to_the_hub_and_through_it() {
 	hub 2
 	peer 1 persistent-keepalive 25
 	peer 2 persistent-keepalive 25
-	wait_for 10 has_handshake hub0 p1
-	wait_for 10 has_handshake hub0 p2
+	wait_for 60 has_handshake hub0 p1
+	wait_for 60 has_handshake hub0 p2
 	ping_ok p1 "$(inner6 0)"
 	ping_ok p1 "$(inner6 2)"
 	ping_ok hub "$(inner6 1)"
@@ -56,8 +56,8 @@ test_any_inner_version_over_any_outer_version() {
 	hub 2
 	peer 1 persistent-keepalive 25 endpoint '[fd99:1::1]:51820'
 	peer 2 persistent-keepalive 25
-	wait_for 10 has_handshake hub0 p1
-	wait_for 10 has_handshake hub0 p2
+	wait_for 60 has_handshake hub0 p1
+	wait_for 60 has_handshake hub0 p2
 	ping_ok p1 "$(inner4 2)"
 	ping_ok p2 "$(inner6 1)"
 }
@@ -113,16 +113,20 @@ test_persistent_keepalive_of_the_hub_and_of_the_peer() {
 	hub_add 2
 	wggo 1 7001
 	wg set wg1 peer "$(pub hub)" allowed-ips "$(inner4 0)/32"
-	wait_for 10 has_handshake hub0 p1 # nobody has sent anything but keepalives
-	local before
+	wait_for 60 has_handshake hub0 p1 # nobody has sent anything but keepalives
+	# One a second, however long this machine takes for it: 32 bytes each.
+	local before begin n ms
+	begin=${EPOCHREALTIME/./}
 	before=$(wg show wg1 transfer | cut -f2)
-	sleep 3.2
-	local after
-	after=$(wg show wg1 transfer | cut -f2)
-	must "the peer got $((after - before)) bytes of keepalives in 3 s, not 3 times 32" \
-		[ $((after - before)) -ge 64 -a $((after - before)) -le 128 ]
+	three_more() {
+		n=$((($(wg show wg1 transfer | cut -f2) - before) / 32))
+		[ $n -ge 3 ]
+	}
+	wait_for 60 three_more || fail "no keepalives"
+	ms=$(((${EPOCHREALTIME/./} - begin) / 1000))
+	must "$n keepalives in $ms ms" [ $n -le $((ms / 1000 + 2)) ]
 	peer 2 persistent-keepalive 1
-	wait_for 10 has_handshake hub0 p2
+	wait_for 60 has_handshake hub0 p2
 	ping_ok hub "$(inner4 2)"
 }
 
@@ -133,12 +137,15 @@ test_passive_keepalive_answers_data() {
 	ping_ok p1 "$(inner4 0)"
 	# Datagrams to a port that swallows them: nothing comes back but a keepalive after ten seconds.
 	in_ns hub socat -u UDP-RECV:9000 /dev/null &
-	wait_for 5 listens hub -u 9000
+	wait_for 60 listens hub -u 9000
 	local before
 	before=$(wg show wg1 transfer | cut -f2)
 	in_ns p1 bash -c "echo x >/dev/udp/$(inner4 0)/9000"
-	grows() { [ "$(wg show wg1 transfer | cut -f2)" -ge $((before + 32)) ]; }
-	must "no keepalive within 12 s" wait_for 12 grows
+	# A peer that hears nothing for 15 s begins a handshake, whose answer is 92 bytes.
+	local more
+	grows() { more=$(($(wg show wg1 transfer | cut -f2) - before)) && [ $more != 0 ]; }
+	must "no keepalive" wait_for 60 grows
+	equal $more 32 "bytes that came first"
 }
 
 test_roaming_to_another_port_and_address_in_the_middle_of_a_flow() {
@@ -148,25 +155,28 @@ test_roaming_to_another_port_and_address_in_the_middle_of_a_flow() {
 	peer 2 persistent-keepalive 25
 	ping_ok p1 "$(inner4 0)"
 	ping_ok p1 "$(inner4 2)"
-	in_ns p1 ping -n -q -i 0.05 -c 100 -W 2 "$(inner4 2)" >$T/ping.log &
-	local flow=$!
-	sleep 1
+	flow_begin p1 "$(inner4 2)" -i 0.05
+	wait_for 60 flow_reached 20
 	wg set wg1 listen-port 7777
-	wait_for 5 eval '[ "$(endpoint_of hub0 p1)" = 10.99.1.2:7777 ]' ||
+	wait_for 60 eval '[ "$(endpoint_of hub0 p1)" = 10.99.1.2:7777 ]' ||
 		fail "the hub did not follow to another port: $(endpoint_of hub0 p1)"
-	sleep 0.5
+	wait_for 60 flow_reached $(($(flow_last) + 10)) || fail "no ping passes from another port"
+	local begin=${EPOCHREALTIME/./} gone ms
+	gone=$(flow_last)
 	ip -n p1 addr del 10.99.1.2/24 dev cable
 	ip -n p1 addr add 10.99.1.77/24 dev cable
 	# Debian's wireguard-go keeps to its old source address, which is gone; naming the endpoint again
 	# makes it forget.
 	wg set wg1 peer "$(pub hub)" endpoint 10.99.1.1:51820
-	wait_for 5 eval '[ "$(endpoint_of hub0 p1)" = 10.99.1.77:7777 ]' ||
+	ms=$(((${EPOCHREALTIME/./} - begin) / 1000))
+	wait_for 60 eval '[ "$(endpoint_of hub0 p1)" = 10.99.1.77:7777 ]' ||
 		fail "the hub did not follow to another address: $(endpoint_of hub0 p1)"
-	wait $flow || true
-	local lost
-	lost=$(sed -n 's/.* \([0-9.]*\)% packet loss.*/\1/p' $T/ping.log)
-	must "$lost% of the pings were lost while roaming" [ "${lost%.*}" -le 10 ]
-	must "the log does not tell of it" grep -q "roamed" $T/hub0.log
+	wait_for 60 flow_reached $((gone + 1)) || fail "no ping passes from another address"
+	flow_end $(($(flow_last) + 30))
+	# Without an address nothing passes; that time is this machine's.
+	must "$lost pings were lost while roaming, with $ms ms between the addresses" \
+		[ $lost -le $((ms / 50 + 10)) ]
+	wait_for 60 grep -q "roamed" $T/hub0.log || fail "the log does not tell of it"
 }
 
 test_roaming_from_ipv4_to_ipv6() {
@@ -197,7 +207,7 @@ test_peer_that_restarts_is_back_at_once() {
 	peer 1
 	ping_ok p1 "$(inner4 0)"
 	ip -n p1 link del wg1
-	wait_for 5 test ! -e /run/wireguard/wg1.sock
+	wait_for 60 test ! -e /run/wireguard/wg1.sock
 	peer 1
 	ping_ok p1 "$(inner4 0)"
 }

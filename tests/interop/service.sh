@@ -22,8 +22,8 @@ up() {
 	LOG_LEVEL=debug ip netns exec hub "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
-	wait_for 20 wg show hub0 || fail "the hub does not start: $(cat $T/hub0.log)"
-	wait_for 10 grep -q 'hub runs' $T/hub0.log
+	wait_for 60 wg show hub0 || fail "the hub does not start: $(cat $T/hub0.log)"
+	wait_for 60 grep -q 'hub runs' $T/hub0.log
 }
 
 test_root_becomes_nobody_special_and_threads_still_less() {
@@ -65,7 +65,7 @@ test_keeper_ends_with_a_hub_that_is_killed() {
 	kill -KILL $hub_pid
 	wait $hub_pid || true
 	hub_pids=()
-	wait_for 10 test ! -e "/proc/$pid" || fail "it still runs"
+	wait_for 60 test ! -e "/proc/$pid" || fail "it still runs"
 }
 
 test_without_tun_no_capability_is_kept() {
@@ -83,20 +83,21 @@ test_file_of_root_is_read_again_with_sessions_kept() {
 	up 1
 	peer 1
 	ping_ok p1 "$(inner4 0)"
-	before=$(handshake_at hub0 p1)
+	must "p1 loses pings" in_ns p1 ping -n -q -c 5 -i 0.05 -s 1000 -W 5 "$(inner4 0)" >/dev/null
+	before=$(received_from hub0 p1)
 	up 2 --again
 	kill -HUP $hub_pid
-	wait_for 10 grep -q 'conf applied added=1' $T/hub0.log || fail "$(tail -2 $T/hub0.log)"
+	wait_for 60 grep -q 'conf applied added=1' $T/hub0.log || fail "$(tail -2 $T/hub0.log)"
 	peer 2
 	ping_ok p2 "$(inner4 1)"
-	equal "$(handshake_at hub0 p1)" "$before"
+	must "p1 was made anew" [ "$(received_from hub0 p1)" -ge "$before" ]
 	# A file that became worse changes nothing, and one that is gone neither.
 	echo nonsense >>$T/private/hub0.conf
 	kill -HUP $hub_pid
-	wait_for 10 grep -q 'conf not applied why=".*hub0.conf:1' $T/hub0.log
+	wait_for 60 grep -q 'conf not applied why=".*hub0.conf:1' $T/hub0.log
 	rm $T/private/hub0.conf
 	kill -HUP $hub_pid
-	wait_for 10 grep -q 'conf not applied why=".*no such file' $T/hub0.log
+	wait_for 60 grep -q 'conf not applied why=".*no such file' $T/hub0.log
 	ping_ok p2 "$(inner4 1)"
 }
 
@@ -106,13 +107,13 @@ test_interface_and_port_change_after_root_is_gone() {
 	peer 1
 	ping_ok p1 "$(inner4 0)"
 	wg set hub0 listen-port 51900 fwmark 7
-	wait_for 5 listens hub -u 51900
+	wait_for 60 listens hub -u 51900
 	wg set wg1 peer "$(pub hub)" endpoint 10.99.1.1:51900
 	ping_ok p1 "$(inner4 0)"
 	ip -n hub link set hub0 down
-	wait_for 5 eval '! listens hub -u 51900'
+	wait_for 60 eval '! listens hub -u 51900'
 	ip -n hub link set hub0 up # without its sessions
-	wait_for 5 listens hub -u 51900
+	wait_for 60 listens hub -u 51900
 	peer 1
 	wg set wg1 peer "$(pub hub)" endpoint 10.99.1.1:51900
 	ping_ok p1 "$(inner4 0)"
@@ -145,7 +146,7 @@ listen_to_it() {
 		while True:
 		    print(s.recv(1000).decode().replace("\n", " "), flush=True)
 	EOF
-	wait_for 10 test -S $T/notify
+	wait_for 60 test -S $T/notify
 }
 told() { grep -c "^$1" $T/told; }
 
@@ -154,14 +155,14 @@ test_supervisor_is_told_of_each_state() {
 	listen_to_it
 	export NOTIFY_SOCKET=$T/notify WATCHDOG_USEC=600000
 	up 1
-	wait_for 10 told 'READY=1 STATUS=hub0: UDP port 51820, 1 peers' || fail "$(cat $T/told)"
-	wait_for 10 eval '[ "$(told WATCHDOG=1)" -ge 3 ]' || fail "it does not show that it lives"
+	wait_for 60 told 'READY=1 STATUS=hub0: UDP port 51820, 1 peers' || fail "$(cat $T/told)"
+	wait_for 60 eval '[ "$(told WATCHDOG=1)" -ge 3 ]' || fail "it does not show that it lives"
 	up 1 --again
 	kill -HUP $hub_pid
-	wait_for 10 told 'RELOADING=1 MONOTONIC_USEC=[0-9]'
-	wait_for 10 eval '[ "$(told READY=1)" = 2 ]'
+	wait_for 60 told 'RELOADING=1 MONOTONIC_USEC=[0-9]'
+	wait_for 60 eval '[ "$(told READY=1)" = 2 ]'
 	kill -TERM $hub_pid
-	wait_for 10 told 'STOPPING=1 STATUS=ends: SIGTERM'
+	wait_for 60 told 'STOPPING=1 STATUS=ends: SIGTERM'
 	wait $hub_pid
 	hub_pids=()
 }
@@ -172,7 +173,7 @@ test_hub_that_cannot_start_is_never_ready() {
 	listen_to_it
 	export NOTIFY_SOCKET=$T/notify
 	up 1 --no-tun
-	wait_for 10 told READY=1
+	wait_for 60 told READY=1
 	in_ns hub "$wghub" up -f --no-tun $T/private/hub0.conf >$T/second.out 2>&1 || code=$?
 	equal $code 1
 	equal "$(told READY=1)" 1
@@ -202,7 +203,7 @@ activated() {
 	ip netns exec hub python3 $T/activate.py $sock "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
-	wait_for 10 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
+	wait_for 60 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
 }
 
 test_sockets_that_were_opened_for_it_are_served() {

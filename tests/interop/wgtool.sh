@@ -14,7 +14,7 @@ hub_alone() {
 	key_b=$(wg genkey | wg pubkey)
 }
 
-uapi() { printf '%b' "$1" | timeout 5 socat -t 5 - UNIX-CONNECT:/run/wireguard/hub0.sock; }
+uapi() { printf '%b' "$1" | timeout 60 socat -t 60 - UNIX-CONNECT:/run/wireguard/hub0.sock; }
 hex() { base64 -d <<<"$1" | od -An -v -tx1 | tr -d ' \n'; }
 show_peer() { wg show hub0 dump | awk -v k="$key_a" '$1 == k' | tr '\t' ' '; }
 
@@ -107,7 +107,7 @@ test_prefix_that_moves_is_moved_and_logged_with_both_peers() {
 	wg set hub0 peer "$key_b" allowed-ips 10.1.0.0/24
 	equal "$(wg show hub0 allowed-ips | grep -F "$key_a")" "$key_a	10.3.0.0/24"
 	equal "$(wg show hub0 allowed-ips | grep -F "$key_b")" "$key_b	10.1.0.0/24"
-	wait_for 5 grep -q "route moved prefix=10.1.0.0/24 from=${key_a:0:8} to=${key_b:0:8}" \
+	wait_for 60 grep -q "route moved prefix=10.1.0.0/24 from=${key_a:0:8} to=${key_b:0:8}" \
 		$T/hub0.log || fail "the log does not tell of it: $(cat $T/hub0.log)"
 }
 
@@ -166,12 +166,15 @@ normal() {
 		function asort_(w, n, i, j, t) { for (i = 2; i <= n; i++) for (j = i; j > 1 && w[j-1] > w[j]; j--) {
 			t = w[j]; w[j] = w[j-1]; w[j-1] = t } }' | sort
 }
-# seconds_at_most N COMMAND...
+# What the hub has used of a processor so far, in ms: unlike a clock it does not say how busy others are.
+hub_ms() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / hz) }' /proc/$hub_pid/stat; }
+# seconds_at_most N COMMAND...: of the hub's
 seconds_at_most() {
-	local limit=$1 begin=${EPOCHREALTIME/./}
+	local limit=$1 begin
+	begin=$(hub_ms)
 	shift
 	"$@"
-	local took=$(((${EPOCHREALTIME/./} - begin) / 1000))
+	local took=$(($(hub_ms) - begin))
 	echo "$1 $2: $took ms"
 	must "$1 $2 took $took ms" [ $took -le $((limit * 1000)) ]
 }
@@ -213,14 +216,13 @@ test_traffic_flows_while_ten_thousand_peers_come_and_go() {
 	many_keys 10000 | many_peers >$T/many.conf
 	wg showconf hub0 >$T/few.conf
 	cat $T/few.conf $T/many.conf >$T/all.conf
-	in_ns p1 ping -n -q -i 0.01 -c 400 -W 2 "$(inner4 2)" >$T/ping.log &
-	local flow=$!
+	flow_begin p1 "$(inner4 2)" -i 0.01
 	wg syncconf hub0 $T/all.conf
 	wg syncconf hub0 $T/few.conf
-	wait $flow || fail "ping failed"
-	local lost
-	lost=$(sed -n 's/.* \([0-9.]*\)% packet loss.*/\1/p' $T/ping.log)
-	must "$lost% of the pings were lost" [ "${lost%.*}" -le 1 ]
+	local n=$(($(flow_last) + 1))
+	[ $n -ge 400 ] || n=400
+	flow_end $n
+	must "$lost of $n pings were lost" [ $((lost * 100)) -le $n ]
 }
 
 run_tests "$@"

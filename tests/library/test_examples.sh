@@ -50,7 +50,7 @@ test_epoll_a_hub_on_a_loop_of_ones_own() {
 	build epoll && free_port || return
 	begin epoll "$port" 10.77.0.1 < <(cat "$src/hub.key"; echo "$(cat "$src/one.pub") 10.77.0.2"; echo "$(cat "$src/two.pub") 10.77.0.3")
 	answering one 10.77.0.2
-	try wait_for 20 says epoll "session with $(cat "$src/one.pub")" || { reason="no session: $(cat "$work/epoll.log")"; return 1; }
+	try wait_for 60 says epoll "session with $(cat "$src/one.pub")" || { reason="no session: $(cat "$work/epoll.log")"; return 1; }
 	try call two 10.77.0.3 ping 10.77.0.1 2 && try call two 10.77.0.3 ping 10.77.0.2 2
 }
 
@@ -65,7 +65,7 @@ test_filter_a_policy_of_ones_own() {
 	answering two 10.77.0.3
 	call one 10.77.0.2 ping 10.77.0.3 1 >/dev/null 2>&1 &
 	children+=($!)
-	try wait_for 20 says filter "refused so far: 1" || { reason="it let a device ping an engineer: $(cat "$work/filter.log")"; return 1; }
+	try wait_for 60 says filter "refused so far: 1" || { reason="it let a device ping an engineer: $(cat "$work/filter.log")"; return 1; }
 }
 
 test_python_a_hub_from_ctypes() {

@@ -11,18 +11,18 @@ hub_conf() {
 		"$(cat $T/hub.key)" "$(wghub pubkey <$T/p1.key)" >$T/hub.conf
 }
 sandboxed() {
-	wait_for 10 wg show hub
+	wait_for 60 wg show hub
 	pid=$(pgrep -o -x wghub)
 	equal "$(ps -o user= -p "$pid")" wghub
 	equal "$(status_of "$pid" Seccomp)" 2
 	equal "$(status_of "$pid" CapPrm)" "$1"
 	# Read again, through the keeper: the file is root's.
 	kill -HUP "$pid"
-	wait_for 10 grep -q 'conf applied added=0' $T/log || fail "it does not read its file again"
+	wait_for 60 grep -q 'conf applied added=0' $T/log || fail "it does not read its file again"
 }
 end() {
 	wghub down hub
-	wait_for 10 eval '! pgrep -x wghub'
+	wait_for 60 eval '! pgrep -x wghub'
 }
 
 test_packages_install() {

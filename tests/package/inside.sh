@@ -67,11 +67,11 @@ test_peer_is_served() {
 	ip link set to-p1 up
 	ip -n p1 link set cable up
 	ip netns exec p1 wireguard-go wg1 >$T/wggo.log 2>&1
-	wait_for 10 wg show wg1
+	wait_for 60 wg show wg1
 	wg set wg1 private-key $T/p1.key peer "$(wghub pubkey <$T/hub.key)" allowed-ips 10.42.42.0/24 endpoint 10.99.1.1:51820
 	ip -n p1 addr add 10.42.42.2/24 dev wg1
 	ip -n p1 link set wg1 up
-	wait_for 20 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "it cannot ping the hub"
+	wait_for 60 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "it cannot ping the hub"
 }
 make_tunless_check() { wghub show --socket-dir /run/wireguard hub | grep -q p1; }
 
@@ -81,7 +81,7 @@ test_reload_keeps_sessions() {
 	before=$(wg show hub latest-handshakes | head -1)
 	make_conf 7 8
 	systemctl reload "$unit"
-	wait_for 10 eval '[ "$(wg show hub peers | wc -l)" = 3 ]' || fail "the file was not read again"
+	wait_for 60 eval '[ "$(wg show hub peers | wc -l)" = 3 ]' || fail "the file was not read again"
 	equal "$(main_pid)" "$pid"
 	wg show hub latest-handshakes | grep -qF "$before" || fail "a session was lost"
 	systemctl is-active "$unit"
@@ -97,7 +97,7 @@ test_watchdog_restarts_a_hub_that_hangs() {
 	sleep 5
 	equal "$(main_pid)" "$pid" "although it lives"
 	kill -STOP "$pid"
-	wait_for 20 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "it was not started again"
+	wait_for 60 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "it was not started again"
 	rm -r "/run/systemd/system/$unit.service.d"
 	systemctl daemon-reload
 	systemctl restart "$unit"
@@ -110,7 +110,7 @@ test_socket_unit_hands_its_sockets_over() {
 	wg show hub >/dev/null # the first question starts it
 	equal "$(systemctl is-active "$unit")" active
 	equal "$(ss -Hlnu 'sport = :51820' | wc -l)" 2
-	wait_for 20 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "the peer cannot ping the hub"
+	wait_for 60 ip netns exec p1 ping -c 1 -W 1 10.42.42.1 || fail "the peer cannot ping the hub"
 	systemctl stop "$unit"
 	[ -S /run/wireguard/hub.sock ] || fail "the socket went with the service"
 	systemctl stop wghub@hub.socket
@@ -136,8 +136,8 @@ test_unit_of_a_factorys_hub() {
 	equal "$(status_of "$pid" CapPrm)" 0000000000001000
 	if journalctl -q -u $unit --no-pager | grep 'sandbox incomplete'; then fail "its sandbox is not complete"; fi
 	(umask 077; echo "$(wghub pubkey <$T/p1.key) 10.42.42.253 bench" >/etc/wireguard/factory-clients.conf)
-	wait_for 10 eval 'wghub status | grep -q "^clients: *0 of 1"' || fail "the clients file is not read"
-	wait_for 10 test -s /var/lib/wghub/acme.json || fail "its state is not written"
+	wait_for 60 eval 'wghub status | grep -q "^clients: *0 of 1"' || fail "the clients file is not read"
+	wait_for 60 test -s /var/lib/wghub/acme.json || fail "its state is not written"
 	systemctl reload $unit
 	equal "$(main_pid)" "$pid"
 	equal "$(systemctl is-active $unit)" active
@@ -155,13 +155,13 @@ test_upgrade_restarts_what_runs_and_keeps_the_administrators_files() {
 	dpkg -l wghub | grep -q '+next'
 	grep -q '# mine' /etc/default/wghub
 	[ -s /etc/wghub/hub.conf ]
-	wait_for 10 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "the old program still runs"
+	wait_for 60 eval '[ "$(main_pid)" != 0 ] && [ "$(main_pid)" != '"$pid"' ]' || fail "the old program still runs"
 	equal "$(systemctl is-active "$unit")" active
 }
 
 test_purge_leaves_nothing() {
 	dpkg --purge libwghub-dev libwghub1 wghub
-	wait_for 10 eval '! pgrep -x wghub'
+	wait_for 60 eval '! pgrep -x wghub'
 	[ -s /etc/wghub/hub.conf ] || fail "the administrator's file is gone"
 	rm -r /etc/wghub
 	files >$T/after

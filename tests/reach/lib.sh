@@ -43,7 +43,7 @@ hub_up() {
 	ip netns exec hub "$wghub" up -f --policy $T/policy "$@" $T/hub0.conf >>$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids+=($hub_pid)
-	wait_for 20 wg show hub0 || fail "the hub does not start: $(tail -3 $T/hub0.log)"
+	wait_for 60 wg show hub0 || fail "the hub does not start: $(tail -3 $T/hub0.log)"
 }
 
 # member NAME: wireguard-go, as its kind has it, with a handshake, and its server.
@@ -71,8 +71,8 @@ everybody_is_there() {
 	for name in "$@"; do member "$name"; done
 	for name in "$@"; do
 		ping_ok "$(ns_of "$name")" "$(addr4 hub)"
-		wait_for 20 is_serving "$name" || fail "$name does not serve"
-		case $name in w*) wait_for 20 is_wide "$name" || fail "$name is not found wide: $(shown)" ;; esac
+		wait_for 60 is_serving "$name" || fail "$name does not serve"
+		case $name in w*) wait_for 60 is_wide "$name" || fail "$name is not found wide: $(shown)" ;; esac
 	done
 }
 

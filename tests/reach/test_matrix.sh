@@ -43,12 +43,10 @@ row() {
 }
 
 # The hub is the first hop, the receiver the second; whether its address was translated or not.
-hops() {
-	local from=$1 to=$2 addr
+two_hops() {
+	local addr
 	for addr in addr4 addr6; do
-		in_ns "$(ns_of "$from")" traceroute -n -q 1 -w 5 -m 3 "$($addr "$to")" >$T/route
-		grep -q "^ *1  $($addr hub) " $T/route || fail "the hub is no hop from $from to $to: $(cat $T/route)"
-		grep -q "^ *2  $($addr "$to") " $T/route || fail "$to is not the second hop from $from: $(cat $T/route)"
+		hops "$(ns_of "$1")" "$($addr "$2")" "$($addr hub)" "$($addr "$2")"
 	done
 }
 
@@ -70,10 +68,10 @@ test_by_default_clients_reach_every_device_as_it_is() {
 	policy
 	begin
 	table "$default_table"
-	hops c1 s1
-	hops c1 w1
+	two_hops c1 s1
+	two_hops c1 w1
 	row hub c1=self s1=self w1=self
-	must "a device cannot ping the hub" ping_once p3 "$(addr4 hub)"
+	ping_ok p3 "$(addr4 hub)"
 	BYTES=50000000 row c1 s1=hub # 100 MB each way
 }
 
@@ -81,17 +79,17 @@ test_what_is_allowed_reaches_all_but_what_dies_in_a_stock_device() {
 	policy 'allow any -> any'
 	begin
 	table "$open_table"
-	hops w1 s1
-	hops w1 c1
+	two_hops w1 s1
+	two_hops w1 c1
 }
 
 test_without_a_tun_the_same_holds() {
 	policy
 	begin --no-tun
 	table "$default_table"
-	hops c1 s1
-	must "a device cannot ping the hub" ping_once p3 "$(addr4 hub)"
-	must "a device cannot ping the hub by IPv6" ping_once p5 "$(addr6 hub)"
+	two_hops c1 s1
+	ping_ok p3 "$(addr4 hub)"
+	ping_ok p5 "$(addr6 hub)"
 }
 
 test_without_a_tun_what_is_allowed_reaches_all() {

@@ -17,7 +17,7 @@ why_breaks() {
 # A connection of c1 to s1 that lasts.
 hold() {
 	(in_ns p1 "$traffic" hold "$(addr4 s1)" >$T/hold 2>&1 || true) &
-	wait_for 20 grep -q open $T/hold || fail "no connection: $(cat $T/hold)"
+	wait_for 60 grep -q open $T/hold || fail "no connection: $(cat $T/hold)"
 }
 
 # Its exit code says deny, too.
@@ -30,10 +30,8 @@ test_path_mtu_is_told_and_large_datagrams_pass_in_pieces() {
 	everybody_is_there c1 s1 w1
 	local to
 	for to in s1 w1; do
-		in_ns p1 ping -n -c 2 -i 0.2 -W 2 -M do -s 1350 "$(addr4 $to)" >$T/ping 2>&1 || true
-		must "no word of the MTU: $(cat $T/ping)" grep -q 'mtu *= *1300' $T/ping
-		in_ns p1 ping -n -c 2 -i 0.2 -W 2 -M do -s 1350 "$(addr6 $to)" >$T/ping 2>&1 || true
-		must "no word of the MTU by IPv6: $(cat $T/ping)" grep -q 'mtu *= *1300' $T/ping
+		ping_says p1 "$(addr4 $to)" 'mtu *= *1300' -M do -s 1350
+		ping_says p1 "$(addr6 $to)" 'mtu *= *1300' -M do -s 1350
 		equal "$(in_ns p1 "$traffic" cells 3000000 "$to $(addr4 $to) yes")" \
 			"$to yes $([ $to = s1 ] && addr4 hub || addr4 c1)"
 	done
@@ -59,7 +57,7 @@ test_a_hub_that_starts_anew_ends_connections_at_once() {
 	everybody_is_there c1 s1
 	in_ns p1 "$traffic" hold "$(addr4 s1)" >$T/hold 2>&1 &
 	local held=$!
-	wait_for 20 grep -q open $T/hold || fail "no connection: $(cat $T/hold)"
+	wait_for 60 grep -q open $T/hold || fail "no connection: $(cat $T/hold)"
 	kill -TERM $hub_pid
 	wait $hub_pid || fail "the hub ends with $?"
 	hub_pids=()
@@ -91,10 +89,8 @@ test_a_device_that_is_off_is_unreachable_at_once() {
 	people c1 s1 s2
 	hub_up
 	everybody_is_there c1
-	in_ns p1 ping -n -c 1 -W 30 "$(addr4 s2)" >$T/ping 2>&1 || true
-	must "no word: $(cat $T/ping)" grep -q "From $(addr4 hub) .*Destination Host Unreachable" $T/ping
-	in_ns p1 ping -n -c 1 -W 30 "$(addr6 s2)" >$T/ping 2>&1 || true
-	must "no word by IPv6: $(cat $T/ping)" grep -q "From $(addr6 hub) .*Address unreachable" $T/ping
+	ping_says p1 "$(addr4 s2)" "From $(addr4 hub) .*Destination Host Unreachable"
+	ping_says p1 "$(addr6 s2)" "From $(addr6 hub) .*Address unreachable"
 	why_breaks to_online c1 s2
 	why_breaks from c9 s2
 	why_breaks to c1 10.42.42.77
@@ -106,32 +102,32 @@ test_a_policy_is_read_again_without_touching_a_session() {
 	people c1 s1 s2
 	hub_up
 	everybody_is_there c1 s1 s2
-	local before after
+	local before after begin
 	equal "$(decided c1 s1 tcp 7000)" 'allow (by default)'
 	before=$(wg show hub0 latest-handshakes)
+	begin=$SECONDS
 	hold
 	policy 'deny c1 -> s2'
 	kill -HUP $hub_pid
-	wait_for 10 log_has 'policy applied' || fail "it is not applied"
+	wait_for 60 log_has 'policy applied' || fail "it is not applied"
 	equal "$(decided c1 s2)" "deny ($T/policy:5: deny c1 -> s2)"
 	equal "$(in_ns p1 "$traffic" cells 1000 "s2 $(addr4 s2) no" "s1 $(addr4 s1) yes")" \
 		"s1 yes $(addr4 hub)"$'\n'"s2 no"
-	in_ns p1 ping -n -c 1 -W 30 "$(addr4 s2)" >$T/ping 2>&1 || true
-	must "no word of the policy: $(cat $T/ping)" grep -q 'Packet filtered' $T/ping
+	ping_says p1 "$(addr4 s2)" 'Packet filtered'
 	why_breaks policy c1 s2
 	must "not by its line: $(cat $T/why)" grep -q 'policy:5: deny c1 -> s2' $T/why
 	# A mistake changes nothing.
 	policy 'alow any -> any'
 	kill -HUP $hub_pid
-	wait_for 10 log_has 'policy not applied why=.*policy:5: a line begins with' || fail "no word"
+	wait_for 60 log_has 'policy not applied why=.*policy:5: a line begins with' || fail "no word"
 	equal "$(in_ns p1 "$traffic" cells 1000 "s2 $(addr4 s2) no")" "s2 no"
 	# What a new policy forbids ends; the rest goes on.
 	must "the connection is gone: $(cat $T/hold)" [ "$(cat $T/hold)" = open ]
 	policy 'deny c1 -> s1'
 	kill -HUP $hub_pid
-	wait_for 20 peer_is c1 "p['flows'] == 0" || fail "the forbidden connection goes on"
+	wait_for 60 peer_is c1 "p['flows'] == 0" || fail "the forbidden connection goes on"
 	after=$(wg show hub0 latest-handshakes)
-	equal "$after" "$before" "sessions"
+	same_sessions "$after" "$before" $begin
 }
 
 test_flows_are_in_the_log_by_names() {
@@ -140,12 +136,12 @@ test_flows_are_in_the_log_by_names() {
 	hub_up
 	everybody_is_there c1 s1 w1
 	in_ns p1 "$traffic" tcp "$(addr4 s1)" 7000 >/dev/null
-	wait_for 10 log_has "flow begin from=[^ ]* name=\"c1\" to=[^ ]* name=\"s1\" proto=6 .*dst=$(addr4 s1):7000 nat_port=[1-9]" ||
+	wait_for 60 log_has "flow begin from=[^ ]* name=\"c1\" to=[^ ]* name=\"s1\" proto=6 .*dst=$(addr4 s1):7000 nat_port=[1-9]" ||
 		fail "no begin: $(grep flow $T/hub0.log)"
 	hold
 	policy log-flows 'deny c1 -> s1'
 	kill -HUP $hub_pid
-	wait_for 10 log_has 'flow end from=[^ ]* name="c1" to=[^ ]* name="s1" proto=6 .* sent=[1-9][0-9]* received=[1-9][0-9]* .*why=policy' ||
+	wait_for 60 log_has 'flow end from=[^ ]* name="c1" to=[^ ]* name="s1" proto=6 .* sent=[1-9][0-9]* received=[1-9][0-9]* .*why=policy' ||
 		fail "no end: $(grep flow $T/hub0.log)"
 	must "it is not logged that w1 is wide" log_has 'peer reach peer=[^ ]* name="w1" ipv4=wide'
 	must "no group: $(shown)" grep -q '^  group: device$' <<<"$(shown)"
@@ -157,7 +153,7 @@ test_a_hub_of_plain_peers_knows_no_difference() {
 	ip netns exec hub "$wghub" up -f $T/hub0.conf >>$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids+=($hub_pid)
-	wait_for 20 wg show hub0 || fail "the hub does not start"
+	wait_for 60 wg show hub0 || fail "the hub does not start"
 	everybody_is_there c1 s1
 	equal "$(decided s1 c1 tcp 80)" 'allow (by default)'
 	must_not "the hub speaks for another" in_ns p1 ping -n -c 1 -W 1 "$(addr4 s1)"

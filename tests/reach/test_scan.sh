@@ -10,12 +10,12 @@ watch() { # NAME
 	[ "$1" != hub ] || at=hub0
 	ip netns exec "$(ns_of "$1")" tests/reach/scan.py watch "$at" 10.42.42.250 >"$T/watch-$1" &
 	watchers[$1]=$!
-	wait_for 10 grep -q watching "$T/watch-$1" || fail "nobody watches at $1"
+	wait_for 60 grep -q watching "$T/watch-$1" || fail "nobody watches at $1"
 }
 # What came in there, in one line.
 came() {
 	kill -TERM "${watchers[$1]}"
-	wait_for 20 grep -q '^end$' "$T/watch-$1" || fail "the watcher of $1 does not end"
+	wait_for 60 grep -q '^end$' "$T/watch-$1" || fail "the watcher of $1 does not end"
 	grep -vx -e watching -e end "$T/watch-$1" | paste -sd,
 }
 
@@ -44,7 +44,7 @@ begin() {
 	for name in s1 w1; do
 		(in_ns p1 "$traffic" hold "$(addr4 $name)" >>$T/hold 2>&1 || true) &
 	done
-	wait_for 20 eval '[ "$(grep -c open $T/hold)" = 2 ]' || fail "no connections"
+	wait_for 60 eval '[ "$(grep -c open $T/hold)" = 2 ]' || fail "no connections"
 }
 
 test_a_stock_device_finds_only_what_the_policy_allows() {
