@@ -59,7 +59,7 @@ static void scene_init(struct scene *s, void (*call)(void *))
 	assert_int_equal(wake_init(&s->wake, &s->loop, call, s), 0);
 	uv_timer_init(&s->loop, &s->limit);
 	s->limit.data = s;
-	uv_timer_start(&s->limit, on_limit, 10000, 0);
+	uv_timer_start(&s->limit, on_limit, 60000, 0);
 }
 
 static void send_and_watch(void *arg)

@@ -160,7 +160,7 @@ void udp_peer_send(struct udp_peer *p, uint8_t host, uint32_t len_bytes, uint32_
 	send_inner(p, buffer, len_bytes);
 }
 
-void udp_peer_ping(struct udp_peer *p, uint8_t host)
+void udp_peer_ping(struct udp_peer *p, uint8_t host, uint16_t number)
 {
 	uint8_t buffer[WGH_HEADROOM_BYTES + 84 + WGH_TAILROOM_BYTES] = {0};
 	uint8_t *ip = buffer + WGH_HEADROOM_BYTES;
@@ -168,6 +168,7 @@ void udp_peer_ping(struct udp_peer *p, uint8_t host)
 
 	put_header(ip, p, host, IP_PROTO_ICMP, 84);
 	ip[20] = 8;
+	memcpy(ip + 26, &number, sizeof number);
 	sum = ip_checksum_finish(ip_checksum_add(0, ip + 20, 64));
 	memcpy(ip + 22, &sum, 2);
 	send_inner(p, buffer, 84);
@@ -199,6 +200,58 @@ void udp_peer_poll(struct udp_peer *p, int wait_ms)
 	while (poll(&pfd, 1, wait_ms) > 0)
 		receive_one(p);
 	run_control(p);
+}
+
+uint32_t udp_peer_number(const struct udp_peer *p, uint8_t host)
+{
+	uint16_t of_ping;
+	uint32_t number;
+
+	if (p->last_bytes < 32 || memcmp(p->last + 12, (uint8_t[]){10, 9, 0, host}, 4))
+		return 0;
+	memcpy(&number, p->last + 28, sizeof number);
+	memcpy(&of_ping, p->last + 26, sizeof of_ping);
+	if (p->last[9] == IP_PROTO_UDP)
+		return number;
+	return p->last[9] == IP_PROTO_ICMP && p->last[20] == 0 ? of_ping : 0;
+}
+
+/* All packets of a test have numbers of their own, so that one that is late is known. */
+static uint16_t newest = 1000;
+
+static uint32_t reach(struct udp_peer *from, struct udp_peer *to, uint8_t host, uint8_t answers,
+	void (*turn)(void *arg), void *arg)
+{
+	uint64_t end_ns = now_ns() + 60 * NS_PER_S;
+	uint16_t before = newest;
+
+	while (udp_peer_number(to, answers) != newest || newest == before) {
+		if (now_ns() > end_ns)
+			return 0;
+		if (udp_peer_number(to, answers) > before)
+			;
+		else if (from == to)
+			udp_peer_ping(from, host, ++newest);
+		else
+			udp_peer_send(from, host, 100, ++newest);
+		udp_peer_poll(from, 20);
+		if (from != to)
+			udp_peer_poll(to, 20);
+		if (turn)
+			turn(arg);
+	}
+	return (uint32_t)(newest - before);
+}
+
+uint32_t udp_peer_reach(
+	struct udp_peer *from, struct udp_peer *to, void (*turn)(void *arg), void *arg)
+{
+	return reach(from, to, to->address.bytes[3], from->address.bytes[3], turn, arg);
+}
+
+uint32_t udp_peer_reach_by_ping(struct udp_peer *p, uint8_t host)
+{
+	return reach(p, p, host, host, NULL, NULL);
 }
 
 struct wgh_peer_change udp_peer_change(const struct udp_peer *p, struct wgh_allowed_ip *ip)

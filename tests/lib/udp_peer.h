@@ -26,10 +26,20 @@ void udp_peer_connect(struct udp_peer *p, const struct wgh_public_key *hub, uint
 void udp_peer_rebind(struct udp_peer *p);
 /* A UDP packet of len_bytes (at least 28) to 10.9.0.host, numbered by the caller. */
 void udp_peer_send(struct udp_peer *p, uint8_t host, uint32_t len_bytes, uint32_t number);
-/* An echo request of 84 bytes. */
-void udp_peer_ping(struct udp_peer *p, uint8_t host);
+/* An echo request of 84 bytes, numbered by the caller. */
+void udp_peer_ping(struct udp_peer *p, uint8_t host, uint16_t number);
+/* The number of the newest packet, if that came from 10.9.0.host by one of these two (for a ping:
+ * if it is its answer). 0: it did not. */
+uint32_t udp_peer_number(const struct udp_peer *p, uint8_t host);
 /* Takes what has arrived and does what time asks for, until nothing has come for wait_ms. */
 void udp_peer_poll(struct udp_peer *p, int wait_ms);
+/* Sends numbered packets to the other one until it has one of them, and ends when it has the last:
+ * the first ones may wait for two handshakes, and nothing of it is on its way afterwards. How many
+ * that were; 0: nothing came in a minute. turn(arg) is called meanwhile, if not NULL. */
+uint32_t udp_peer_reach(
+	struct udp_peer *from, struct udp_peer *to, void (*turn)(void *arg), void *arg);
+/* The same with pings of 10.9.0.host. */
+uint32_t udp_peer_reach_by_ping(struct udp_peer *p, uint8_t host);
 /* The change that makes it a peer of a hub: its /32. ip must live as long as the change. */
 struct wgh_peer_change udp_peer_change(const struct udp_peer *p, struct wgh_allowed_ip *ip);
 
