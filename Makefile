@@ -232,7 +232,7 @@ layers: $(B)/wghub
 fuzz:
 	@tests/deps.sh check
 	@$(BUILD) VARIANT=fuzz fuzzers
-	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tests/run.sh fuzz
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} FUZZ_SEED=$${FUZZ_SEED:-0} tests/run.sh fuzz
 
 .PHONY: bench
 # About 9 minutes, on an idle machine of two cores or more, as root: bench/README.md. Results are in

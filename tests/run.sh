@@ -9,6 +9,7 @@
 #   units     the cmocka programs build/V/tests/*/test_*; those for aarch64 by qemu-user where need be
 #   count     bench/count.sh: instructions for each packet, of build/V/bench/core; needs valgrind
 #   fuzz      the fuzz targets build/fuzz/tests/fuzz/fuzz_*, each for FUZZ_SECONDS (default 5)
+#             from FUZZ_SEED on (default 1; 0 is another one each time)
 #   library   tests/library: the installed library, its promises, and the examples
 #   interop   the scripts of tests/interop against build/V/wghub; needs root
 #   factory   tests/factory: the test Factory itself, and build/V/wghub following it; needs root
@@ -22,6 +23,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+FUZZ_SEED=${FUZZ_SEED:-1}
 INTEROP_JOBS=${INTEROP_JOBS:-3}
 UNIT_SECONDS=${UNIT_SECONDS:-600}
 variant=release
@@ -189,7 +191,7 @@ run_fuzz() {
 		mkdir -p "$work/$name"
 		if [ ! -x "$program" ]; then
 			failed "$program" "is not built"
-		elif "$program" -max_total_time="$FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 \
+		elif "$program" -max_total_time="$FUZZ_SECONDS" -seed="$FUZZ_SEED" -timeout=60 -rss_limit_mb=2048 \
 			-print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
 			"$work/$name" "tests/fuzz/corpus/${name#fuzz_}" >"$work/fuzz" 2>&1; then
 			passed "fuzz/$name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$work/fuzz") inputs)"
