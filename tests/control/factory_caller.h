@@ -139,7 +139,7 @@ static inline void on_answer(void *arg, const struct factory_answer *answer)
 
 static inline void wait_answer(void)
 {
-	uint64_t end_ns = uv_hrtime() + UINT64_C(15000000000);
+	uint64_t end_ns = uv_hrtime() + UINT64_C(60000000000);
 
 	while (!done && uv_hrtime() < end_ns) {
 		if (!uv_run(&loop, UV_RUN_NOWAIT))

@@ -204,6 +204,13 @@ static inline int n_rounds(void)
 	return factory_count("GET " CONFIG);
 }
 
+/* Until no round is under way; and a little longer, for what must not happen. */
+static inline void settle(void)
+{
+	wait_until(!factory_poll_is_running(hub->poll));
+	run_ms(50);
+}
+
 /* One more whole round. */
 static inline void one_round(void)
 {
@@ -211,7 +218,7 @@ static inline void one_round(void)
 
 	factory_hub_now(hub);
 	wait_until(n_rounds() > n);
-	run_ms(100);
+	settle();
 }
 
 static inline void device_is(const char *name, const char *key, const char *address, bool enabled)

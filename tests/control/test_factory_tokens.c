@@ -109,7 +109,8 @@ static void test_token_is_renewed_before_it_ends_and_the_file_rotates(void **sta
 static void test_each_renewal_uses_the_newest_refresh_token(void **state)
 {
 	(void)state;
-	factory_do("set", "{\"expires_in\": 1}");
+	/* For the hub; the server takes them for longer, should this machine be slow. */
+	factory_do("set", "{\"report_expires_in\": 1}");
 	json_decref(write_python_creds(10));
 	begin_file();
 	for (int i = 0; i < 3; i++) {
@@ -118,6 +119,7 @@ static void test_each_renewal_uses_the_newest_refresh_token(void **state)
 	}
 	assert_int_equal(factory_count(POST_TOKEN), 3);
 	assert_int_equal(factory_count(GET_IPS), 3);
+	factory_do("set", "{\"report_expires_in\": null}");
 }
 
 static void test_401_renews_once(void **state)
@@ -151,7 +153,7 @@ static void test_renewal_in_vain_is_not_repeated(void **state)
 /* Again and again, because it may take five seconds, until it has the token renewed n times. */
 static void get_until_renewed(int n)
 {
-	uint64_t end_ns = uv_hrtime() + UINT64_C(20000000000);
+	uint64_t end_ns = uv_hrtime() + UINT64_C(60000000000);
 
 	while (factory_count(POST_TOKEN) < n && uv_hrtime() < end_ns) {
 		get(IPS);

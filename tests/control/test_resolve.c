@@ -28,10 +28,10 @@ static void on_resolved(
 	found->endpoint = *endpoint;
 }
 
-/* Runs until n names are found, at most five seconds. */
+/* Runs until n names are found, at most a minute. */
 static void run_until(uv_loop_t *loop, const struct found *found, unsigned n)
 {
-	for (int i = 0; i < 5000 && found->n < n; i++) {
+	for (int i = 0; i < 60000 && found->n < n; i++) {
 		uv_run(loop, UV_RUN_NOWAIT);
 		uv_sleep(1);
 	}

@@ -173,7 +173,7 @@ static void data_path_tries(void)
 	enter();
 	in_data_path(try_everything);
 	IGNORE_RESULT(wgh_device_is_alive(device));
-	for (int i = 0; i < 100 && !alive; i++) {
+	for (int i = 0; i < 600 && !alive; i++) {
 		usleep(100000);
 		alive = wgh_device_is_alive(device);
 	}
