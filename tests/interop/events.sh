@@ -10,7 +10,7 @@ up() {
 	LOG_LEVEL=debug ip netns exec hub "$wghub" up -f "$@" $T/private/hub0.conf >$T/hub0.out 2>$T/hub0.log &
 	hub_pid=$!
 	hub_pids=($hub_pid)
-	wait_for 20 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
+	wait_for 60 grep -q 'hub runs' $T/hub0.log || fail "the hub does not start: $(cat $T/hub0.log)"
 }
 
 # conf N: that file with peers p1 to pN.
@@ -77,13 +77,13 @@ test_file_is_rotated_by_a_hub_that_is_not_root_any_more() {
 	events=$T/log/events
 	up --no-tun --events $events
 	kill -HUP $hub_pid
-	wait_for 10 eval '[ "$(grep -c "conf applied" $T/hub0.log)" = 2 ]'
+	wait_for 60 eval '[ "$(grep -c "conf applied" $T/hub0.log)" = 2 ]'
 	equal "$(said hub_start)" 1
 	mv $events $events.1
 	wg set hub0 peer "$(pub p1)" persistent-keepalive 20
 	equal "$(events=$events.1 said peer_changed)" 1 "until it is told"
 	kill -HUP $hub_pid
-	wait_for 10 test -e $events || fail "$(cat $T/hub0.log)"
+	wait_for 60 test -e $events || fail "$(cat $T/hub0.log)"
 	equal "$(stat -c %a $events)" 600
 	wg set hub0 peer "$(pub p1)" remove
 	equal "$(said peer_removed by wg)" 1
@@ -92,7 +92,7 @@ test_file_is_rotated_by_a_hub_that_is_not_root_any_more() {
 	mv $events $events.2
 	ln -s $T/log/elsewhere $events
 	kill -HUP $hub_pid
-	wait_for 10 grep -q 'events file not opened again' $T/hub0.log
+	wait_for 60 grep -q 'events file not opened again' $T/hub0.log
 	must "the link was followed" [ ! -e $T/log/elsewhere ]
 	rm $events
 	ended
@@ -104,7 +104,7 @@ test_hub_without_a_conf_file_rotates_too() {
 	hub 1 --events $T/events
 	mv $T/events $T/events.1
 	kill -HUP $hub_pid
-	wait_for 10 test -e $T/events
+	wait_for 60 test -e $T/events
 	ended
 	equal "$(said hub_end why SIGTERM)" 1
 }
@@ -123,7 +123,7 @@ test_command_gets_every_line_without_any_right() {
 		"cat >>$T/open/told; id -u >$T/open/id; env >$T/open/env; grep -E 'Cap|NoNew' /proc/self/status >$T/open/status"
 	must "no process of its own" helper
 	wg set hub0 peer "$(pub p1)" persistent-keepalive 20
-	wait_for 20 eval '[ "$(events=$T/open/told said peer_changed)" = 1 ]' || fail "$(tail -3 $T/hub0.log)"
+	wait_for 60 eval '[ "$(events=$T/open/told said peer_changed)" = 1 ]' || fail "$(tail -3 $T/hub0.log)"
 	ended
 	must "it has not got what the file has" cmp $T/open/told $T/events
 	equal "$(said hub_end)" 1 "also in what it got"
@@ -141,7 +141,7 @@ test_command_process_ends_with_a_hub_that_is_killed() {
 	up --no-tun --events-command 'cat >/dev/null'
 	pid=$(helper)
 	ended KILL
-	wait_for 20 test ! -e "/proc/$pid" || fail "it still runs"
+	wait_for 60 test ! -e "/proc/$pid" || fail "it still runs"
 }
 
 # No packet waits for a command that does not come back, and neither does a change or the end.
@@ -152,13 +152,13 @@ test_command_that_hangs_or_fails_delays_nobody() {
 	up --no-tun --events $T/events --events-command "echo . >>$T/open/runs; sleep 1000"
 	peer 1
 	ping_ok p1 "$(inner4 0)"
-	wait_for 20 test -e $T/open/runs
+	wait_for 60 test -e $T/open/runs
 	wg set hub0 peer "$(pub p1)" persistent-keepalive 20
 	ping_ok p1 "$(inner4 0)"
 	equal "$(said peer_changed)" 1
 	ended
 	up --no-tun --events-command 'echo it is broken >&2; exit 7'
-	wait_for 20 grep -q 'events command failed why="exit code 7"' $T/hub0.log
+	wait_for 60 grep -q 'events command failed why="exit code 7"' $T/hub0.log
 	must "what it says is not in the log" grep -q '^it is broken$' $T/hub0.log
 }
 
