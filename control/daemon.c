@@ -59,7 +59,8 @@ static void tell_offloads(const struct daemon_hub *hub)
 		wanted &= ~(unsigned)(WGH_OFFLOAD_TUN_TSO | WGH_OFFLOAD_TUN_USO);
 	for (unsigned i = 0; uapi_offload_name(i); i++) {
 		if (wanted & ~running->offloads & 1u << i)
-			journal_say("offload_fallback", "{s:s}", "offload", uapi_offload_name(i));
+			journal_say("offload_fallback", "{s:s,s:s}", "offload",
+				uapi_offload_name(i), "when", "start");
 	}
 	wgh_snapshot_free(running);
 }
@@ -147,10 +148,13 @@ static void on_resolved(
 
 	text_from_peer(name, peer);
 	text_from_endpoint(text, endpoint);
-	if (wgh_device_apply(hub->device, &change, &error))
+	if (wgh_device_apply(hub->device, &change, &error)) {
 		log_warn("endpoint refused peer=%s endpoint=%s why=\"%s\"", name, text, error.text);
-	else
-		log_info("endpoint found peer=%s endpoint=%s", name, text);
+		return;
+	}
+	log_info("endpoint found peer=%s endpoint=%s", name, text);
+	journal_peer("peer_changed", peer, hub->names, "{s:s,s:s,s:s}", "by", "dns", "what",
+		"endpoint", "endpoint", text);
 }
 
 static bool has_low_port(const struct conf *conf)

@@ -2,11 +2,11 @@
  * background or not.
  *
  * SIGTERM, SIGINT: a clean end; once more: the end at once. SIGHUP: the policy file and
- * the conf file are read again, or the Factory is asked, and only what differs is applied. The hub
- * also ends when its socket's file or its interface is removed. Once all is open it gives up root
- * (sandbox.h), and tells a supervisor like systemd that it is ready and, as long as its threads
- * are, alive (service.h). Threads: the main thread, which must have no others yet: the process may
- * fork.
+ * the conf file are read again, or the Factory is asked, and only what differs is applied; the
+ * events file is opened again. The hub also ends when its socket's file or its interface is
+ * removed. Once all is open it gives up root (sandbox.h), and tells a supervisor like systemd that
+ * it is ready and, as long as its threads are, alive (service.h). Threads: the main thread, which
+ * must have no others yet: the process may fork.
  */
 #ifndef CONTROL_DAEMON_H
 #define CONTROL_DAEMON_H

@@ -113,6 +113,17 @@ static bool same_addresses(const struct conf *a, const struct conf *b)
 			!memcmp(a->addresses, b->addresses, a->n_addresses * sizeof *a->addresses));
 }
 
+/* Those that came have their names already, those that went have them still. */
+static void tell_conf(struct daemon_hub *hub, const struct conf *conf,
+	const struct wgh_change *change, const struct wgh_snapshot *before)
+{
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		if (conf->peers[i].name)
+			names_set(hub->names, &conf->peers[i].public_key, conf->peers[i].name);
+	}
+	journal_change("conf", change, before, hub->names);
+}
+
 int daemon_apply_conf(struct daemon_hub *hub, struct conf *conf, struct wgh_error *error)
 {
 	struct wgh_snapshot *running;
@@ -129,7 +140,7 @@ int daemon_apply_conf(struct daemon_hub *hub, struct conf *conf, struct wgh_erro
 	else
 		err = apply_with_policy(hub, &sync.change, conf, running, error);
 	if (!err)
-		journal_change("conf", &sync.change, running, hub->names);
+		tell_conf(hub, conf, &sync.change, running);
 	wgh_snapshot_free(running);
 	if (!err)
 		err = configure_link(hub, conf, error);
@@ -163,8 +174,7 @@ void daemon_reload_policy(struct daemon_hub *hub)
 	if (!err)
 		err = daemon_apply_policy(hub, &error);
 	if (err)
-		log_error(
-			"policy not applied why=\"%s\" note=\"the one before stays\"", error.text);
+		policy_run_refused(hub->policy, error.text);
 }
 
 void daemon_reload_conf(struct daemon_hub *hub)
@@ -181,4 +191,5 @@ void daemon_reload_conf(struct daemon_hub *hub)
 	if (hub->conf != conf)
 		conf_free(conf);
 	log_error("conf not applied why=\"%s\"", error.text);
+	journal_say("change_refused", "{s:s,s:s}", "by", "conf", "why", error.text);
 }

@@ -45,20 +45,39 @@ static void on_device_end(void *arg, const char *why)
 	daemon_hub_end(arg, why);
 }
 
-static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error *error)
+/* What is told from now on was asked for by whom the socket has connected; NULL: by nobody. */
+static void tell_asker(const struct daemon_hub *hub)
+{
+	uid_t uid;
+
+	journal_asked_by(hub && uapi_server_asker(hub->uapi, &uid) ? &uid : NULL);
+}
+
+static int apply(struct daemon_hub *hub, const struct wgh_change *change, struct wgh_error *error)
 {
 	struct wgh_snapshot *before = NULL;
 	struct wgh_error why = {""};
-	struct daemon_hub *hub = arg;
 	int err = journal_is_open() ? wgh_device_snapshot(hub->device, &before) : 0;
 
 	if (!err)
 		err = wgh_device_apply(hub->device, change, error);
 	if (!err && before)
 		journal_change("wg", change, before, hub->names);
+	else if (err)
+		journal_say("change_refused", "{s:s,s:s}", "by", "wg", "why", error->text);
 	wgh_snapshot_free(before);
 	if (!err && daemon_apply_policy(hub, &why))
-		log_error("policy not applied why=\"%s\"", why.text);
+		policy_run_refused(hub->policy, why.text);
+	return err;
+}
+
+static int on_apply(void *arg, const struct wgh_change *change, struct wgh_error *error)
+{
+	int err;
+
+	tell_asker(arg);
+	err = apply(arg, change, error);
+	tell_asker(NULL);
 	return err;
 }
 
@@ -66,20 +85,26 @@ static void on_set(void *arg, const struct wgh_change *change, struct uapi_reply
 {
 	struct daemon_hub *hub = arg;
 
-	if (hub->ending || !hub->factory) /* what it would take is about to go */
+	if (hub->ending || !hub->factory) { /* what it would take is about to go */
 		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
-	else
-		factory_hub_set(hub->factory, change, reply);
+		return;
+	}
+	tell_asker(hub);
+	factory_hub_set(hub->factory, change, reply);
+	tell_asker(NULL);
 }
 
 static void on_request(void *arg, const struct uapi_request *request, struct uapi_reply *reply)
 {
 	struct daemon_hub *hub = arg;
 
-	if (hub->ending || !hub->factory)
+	if (hub->ending || !hub->factory) {
 		uapi_reply_send(reply, -ECANCELED, "the hub ends", NULL, 0);
-	else
-		factory_hub_request(hub->factory, request, reply);
+		return;
+	}
+	tell_asker(hub);
+	factory_hub_request(hub->factory, request, reply);
+	tell_asker(NULL);
 }
 
 static int on_snapshot(void *arg, struct wgh_snapshot **snapshot)

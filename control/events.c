@@ -5,6 +5,7 @@
 #include "control/journal.h"
 #include "control/log.h"
 #include "control/text.h"
+#include "control/uapi.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -89,6 +90,18 @@ static void flow_log(const struct wgh_flow *flow, bool began, struct names *name
 			flow->end < sizeof ends / sizeof ends[0] ? ends[flow->end] : "?");
 }
 
+static void offload_log(unsigned offloads)
+{
+	for (unsigned i = 0; uapi_offload_name(i); i++) {
+		if (!(offloads >> i & 1))
+			continue;
+		log_warn("offload lost offload=%s why=\"the kernel refuses it\"",
+			uapi_offload_name(i));
+		journal_say("offload_fallback", "{s:s,s:s}", "offload", uapi_offload_name(i),
+			"when", "running");
+	}
+}
+
 void event_log(const struct wgh_event *event, struct names *names)
 {
 	char peer[PEER_TEXT_CHARS], other[TEXT_PEER_CHARS];
@@ -134,6 +147,7 @@ void event_log(const struct wgh_event *event, struct names *names)
 		log_warn("route moved prefix=%s from=%s to=%s", prefix, other, peer);
 		break;
 	case WGH_EVENT_PORT_UNUSABLE:
+		journal_say("port_unusable", "{s:i}", "port", event->endpoint.port);
 		log_error("port unusable port=%u: another program uses it; choose another: wg set "
 			  "INTERFACE listen-port PORT",
 			event->endpoint.port);
@@ -145,13 +159,19 @@ void event_log(const struct wgh_event *event, struct names *names)
 	case WGH_EVENT_FLOW_END:
 		flow_log(&event->flow, event->kind == WGH_EVENT_FLOW_BEGIN, names);
 		break;
+	case WGH_EVENT_OFFLOAD_LOST:
+		offload_log(event->offload);
+		break;
 	case WGH_EVENT_REACH:
+		journal_peer("reach", &event->peer, names, "{s:s,s:s}", "ipv4",
+			event->wide4 ? "wide" : "stock", "ipv6", event->wide6 ? "wide" : "stock");
 		log_info("peer reach peer=%s ipv4=%s ipv6=%s", peer,
 			event->wide4 ? "wide" : "stock", event->wide6 ? "wide" : "stock");
 		break;
 	case WGH_EVENT_DROPS: /* a device counts drops, but makes no events of them */
 		break;
 	case WGH_EVENT_ROUTING_LOOP:
+		journal_peer("routing_loop", &event->peer, names, "{}");
 		log_warn("routing loop peer=%s: its endpoint is routed into the hub's own "
 			 "interface; "
 			 "its allowed ips must not cover it",

@@ -6,6 +6,7 @@
 
 #include "control/error.h"
 #include "control/factory_alloc.h"
+#include "control/journal.h"
 #include "control/log.h"
 #include "control/text.h"
 #include "crypto/key_text.h"
@@ -37,7 +38,19 @@ static void refuse(struct uapi_reply *reply, int err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(why, sizeof why, format, args);
 	va_end(args);
+	journal_say("change_refused", "{s:s,s:s}", "by", "request", "why", why);
 	uapi_reply_send(reply, err, why, NULL, 0);
+}
+
+/* The clients file brings the change, and does not know whose it is. */
+static void tell_asked(const struct operation *op, const char *verb)
+{
+	char key[KEY_BASE64_CHARS + 1], name[CONF_NAME_BYTES];
+
+	key_to_base64(key, op->key.bytes);
+	text_escape(name, sizeof name, op->name, strlen(op->name));
+	journal_say("change_asked", "{s:s,s:s,s:s,s:s}", "peer", key, "name", name, "by", "request",
+		"verb", verb);
 }
 
 /* ---- questions ---- */
@@ -154,6 +167,19 @@ static unsigned find_name(const struct factory_hub *hub, const char *name,
 
 /* ---- adding ---- */
 
+static int apply(struct factory_hub *hub, const struct wgh_change *change, struct wgh_error *error)
+{
+	struct wgh_snapshot *before = NULL;
+	int err = journal_is_open() ? wgh_device_snapshot(hub->device, &before) : 0;
+
+	if (!err)
+		err = wgh_device_apply(hub->device, change, error);
+	if (!err && before)
+		journal_change("request", change, before, hub->names);
+	wgh_snapshot_free(before);
+	return err;
+}
+
 static int set_peer(struct factory_hub *hub, const struct operation *op, struct wgh_error *error)
 {
 	const struct wgh_allowed_ip ip = {.prefix = {.addr = op->address, .bits = 32}};
@@ -163,7 +189,7 @@ static int set_peer(struct factory_hub *hub, const struct operation *op, struct 
 		.n_allowed_ips = 1};
 	const struct wgh_change change = {.peers = &peer, .n_peers = 1};
 
-	return wgh_device_apply(hub->device, &change, error);
+	return apply(hub, &change, error);
 }
 
 static void remove_peer(struct factory_hub *hub, const struct wgh_public_key *key)
@@ -172,8 +198,7 @@ static void remove_peer(struct factory_hub *hub, const struct wgh_public_key *ke
 	const struct wgh_change change = {.peers = &peer, .n_peers = 1};
 	struct wgh_error error = {""};
 
-	if (wanted_origin_of(hub->wanted, key) == ORIGIN_WG &&
-		wgh_device_apply(hub->device, &change, &error))
+	if (wanted_origin_of(hub->wanted, key) == ORIGIN_WG && apply(hub, &change, &error))
 		log_error("peer not removed why=\"%s\"", error.text);
 }
 
@@ -313,6 +338,7 @@ void factory_client_add(
 		factory_hub_apply(hub, "request");
 		client = (struct client){
 			.public_key = op->key, .address = op->address, .name = op->name};
+		tell_asked(op, "client-add");
 		err = clients_change_put(hub->changes, &client, on_added, op);
 		if (!err)
 			return;
@@ -389,6 +415,7 @@ void factory_client_remove(
 		refuse(reply, -EOPNOTSUPP, "this hub has no clients file");
 	} else if (find_client(
 			   op, uapi_param(request, "name"), uapi_param(request, "public_key"))) {
+		tell_asked(op, "client-remove");
 		err = clients_change_remove(hub->changes, &op->key, on_removed, op);
 		if (!err)
 			return;

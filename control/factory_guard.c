@@ -12,6 +12,7 @@
 #include "control/factory_hub_internal.h"
 
 #include "control/error.h"
+#include "control/journal.h"
 #include "control/log.h"
 #include "control/text.h"
 
@@ -393,10 +394,21 @@ static void write_lines(const struct guard *g, struct uapi_reply *reply)
 
 static void log_notes(const struct notes *notes)
 {
-	for (size_t i = 0; i < notes->n; i++)
+	for (size_t i = 0; i < notes->n; i++) {
 		log_warn("wg note=\"%s\"", notes->lines[i]);
+		journal_say("change_amended", "{s:s,s:s}", "by", "wg", "note", notes->lines[i]);
+	}
 	if (notes->n_left_out)
 		log_warn("wg notes more=%zu", notes->n_left_out);
+}
+
+/* before: what ran until then, or NULL where nobody wants to know. */
+static void tell_set(struct guard *g, const struct wgh_snapshot *before)
+{
+	log_notes(&g->notes);
+	factory_hub_apply(g->hub, "wg"); /* what is new holds its address from now on */
+	if (before)
+		journal_change("wg", &g->change, before, g->hub->names);
 }
 
 void factory_hub_set(
@@ -404,17 +416,21 @@ void factory_hub_set(
 {
 	struct wgh_error error = {""};
 	struct guard g = {.hub = hub, .error = &error};
+	struct wgh_snapshot *before = NULL;
 	int err = rewrite(&g, change);
 
+	if (!err && journal_is_open())
+		err = wgh_device_snapshot(hub->device, &before);
 	if (!err)
 		err = wgh_device_apply(hub->device, &g.change, &error);
 	if (err) {
+		journal_say("change_refused", "{s:s,s:s}", "by", "wg", "why", error.text);
 		uapi_reply_send(reply, err, error.text, NULL, 0);
 	} else {
-		log_notes(&g.notes);
-		factory_hub_apply(hub, "wg"); /* what is new holds its address from now on */
+		tell_set(&g, before);
 		write_lines(&g, reply);
 	}
+	wgh_snapshot_free(before);
 	notes_fini(&g.notes);
 	if (g.peers)
 		secret_wipe(g.peers, change->n_peers * sizeof *g.peers);

@@ -140,6 +140,18 @@ static int set_rules(struct factory_hub *hub)
 	return err;
 }
 
+/* Two that want one address, a device that wants the hub's: the conflicts of a Factory. */
+static void tell_refusal(const struct wanted_refusal *refusal, const char *why)
+{
+	char name[CONF_NAME_BYTES], key[WGH_KEY_TEXT_BYTES];
+
+	text_escape(name, sizeof name, refusal->name ? refusal->name : "",
+		refusal->name ? strlen(refusal->name) : 0);
+	wgh_key_to_text(key, refusal->public_key.bytes);
+	journal_say("peer_refused", "{s:s,s:s,s:s,s:s,s:s}", "peer", key, "name", name, "by",
+		origin_name(refusal->origin), "reason", refusal_name(refusal->reason), "why", why);
+}
+
 static void log_refusals(const struct factory_hub *hub)
 {
 	size_t n, n_left_out = 0, n_lines = 0;
@@ -149,11 +161,12 @@ static void log_refusals(const struct factory_hub *hub)
 	for (size_t i = 0; i < n; i++) {
 		if (!refusals[i].is_new)
 			continue;
+		wanted_refusal_text(text, &refusals[i]);
+		tell_refusal(&refusals[i], text);
 		if (n_lines++ >= LINES_MAX) {
 			n_left_out++;
 			continue;
 		}
-		wanted_refusal_text(text, &refusals[i]);
 		log_warn("peer refused why=\"%s\"", text);
 	}
 	if (n_left_out)
@@ -267,12 +280,12 @@ void factory_hub_apply(struct factory_hub *hub, const char *source)
 		goto out;
 	}
 	trouble_end(&hub->troubles, TROUBLE_PEERS);
+	renamed = set_names(hub);
 	journal_change(source, &sync.change, running, hub->names);
 	hub->n_added += sync.n_added;
 	hub->n_changed += sync.n_changed;
 	hub->n_removed += sync.n_removed;
 	log_refusals(hub);
-	renamed = set_names(hub);
 	set_up_device(hub, running, sync.change.n_peers > 0);
 	if (sync.change.n_peers)
 		log_info("peers synced source=%s added=%zu changed=%zu removed=%zu", source,

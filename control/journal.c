@@ -36,6 +36,11 @@ struct sink {
 static struct {
 	struct sink sinks[N_JOURNAL_SINKS];
 	char *path; /* what may be opened again; or NULL */
+	bool asked; /* by uid, what is told now */
+	uid_t uid;
+	/* Of lines that peers can cause. */
+	double room;
+	struct timespec room_at; /* zero: at the start, when it is full anyway */
 	char interface[16];
 } journal;
 
@@ -67,6 +72,7 @@ int journal_open(const char *path, int command_fd, struct wgh_error *error)
 	int fd = path ? open_file(path) : -1;
 
 	json_text_init();
+	journal.room = JOURNAL_AT_ONCE;
 	if (path && fd < 0) {
 		text_escape(shown, sizeof shown, path, strlen(path));
 		error_set(error, "--events %s: %s", shown, strerror(-fd));
@@ -116,6 +122,12 @@ bool journal_is_open(void)
 void journal_set_interface(const char *name)
 {
 	snprintf(journal.interface, sizeof journal.interface, "%s", name);
+}
+
+void journal_asked_by(const uid_t *uid)
+{
+	journal.asked = uid != NULL;
+	journal.uid = uid ? *uid : 0;
 }
 
 bool journal_numbers(enum journal_sink which, struct journal_numbers *numbers)
@@ -182,6 +194,9 @@ static size_t make_line(
 		IGNORE_RESULT(json_object_update(object, peer));
 	if (object && members)
 		IGNORE_RESULT(json_object_update(object, members));
+	if (object && journal.asked && json_object_get(object, "by"))
+		IGNORE_RESULT(
+			json_object_set_new(object, "uid", json_integer((json_int_t)journal.uid)));
 	if (object)
 		n = json_dumpb(
 			object, line + 1, LINE_MAX_BYTES - 1, JSON_COMPACT | JSON_PRESERVE_ORDER);
@@ -213,8 +228,30 @@ static void lost(struct sink *sink, uint64_t n)
 	sink->n_untold += n;
 }
 
+/* A peer that comes and goes, or roams, as fast as it can must not fill a disk. Who asks for
+ * changes has better ways to. */
+static bool has_room(const char *event, const json_t *members)
+{
+	struct timespec now;
+
+	if (json_object_get(members, "by") || !strncmp(event, "hub_", 4))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	journal.room += JOURNAL_PER_S *
+		((double)(now.tv_sec - journal.room_at.tv_sec) +
+			(double)(now.tv_nsec - journal.room_at.tv_nsec) / 1e9);
+	if (journal.room > JOURNAL_AT_ONCE)
+		journal.room = JOURNAL_AT_ONCE;
+	journal.room_at = now;
+	if (journal.room < 1)
+		return false;
+	journal.room--;
+	return true;
+}
+
 static void put(const char *event, json_t *peer, json_t *members)
 {
+	bool room = has_room(event, members);
 	char line[LINE_MAX_BYTES + 1];
 	size_t n = make_line(line, event, peer, members);
 
@@ -224,8 +261,9 @@ static void put(const char *event, json_t *peer, json_t *members)
 
 		if (!sink->open)
 			continue;
-		tell_lost(sink);
-		if (!n || sink->n_untold || !write_line(sink, line, n))
+		if (room)
+			tell_lost(sink);
+		if (!room || !n || sink->n_untold || !write_line(sink, line, n))
 			lost(sink, 1);
 	}
 }
@@ -263,59 +301,4 @@ void journal_peer(const char *event, const struct wgh_public_key *peer, struct n
 	members = json_vpack_ex(NULL, 0, format, args);
 	va_end(args);
 	put(event, peer_members(peer, names), members);
-}
-
-/* ---- changes ---- */
-
-static int compare_keys(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct wgh_public_key));
-}
-
-struct known {
-	struct wgh_public_key key;
-	bool stays;
-};
-
-static struct known *known_new(const struct wgh_snapshot *before)
-{
-	struct known *known = calloc(before->n_peers + 1, sizeof *known);
-
-	for (size_t i = 0; known && i < before->n_peers; i++)
-		known[i].key = before->peers[i].public_key;
-	if (known)
-		qsort(known, before->n_peers, sizeof *known, compare_keys);
-	return known;
-}
-
-void journal_change(const char *by, const struct wgh_change *change,
-	const struct wgh_snapshot *before, struct names *names)
-{
-	struct known *known = journal_is_open() ? known_new(before) : NULL, *found;
-
-	if (!known)
-		return;
-	if (change->flags & WGH_HAS_PRIVATE_KEY)
-		journal_say("key_changed", "{s:s}", "by", by);
-	if (change->flags & WGH_HAS_LISTEN_PORT)
-		journal_say("port_changed", "{s:s,s:i}", "by", by, "port", change->listen_port);
-	for (size_t i = 0; i < change->n_peers; i++) {
-		const struct wgh_peer_change *p = &change->peers[i];
-		bool removed = p->flags & WGH_PEER_REMOVE;
-
-		found = bsearch(
-			&p->public_key, known, before->n_peers, sizeof *known, compare_keys);
-		if (found)
-			found->stays |= !removed;
-		if (found || !(p->flags & (WGH_PEER_REMOVE | WGH_PEER_UPDATE_ONLY)))
-			journal_peer(removed	? "peer_removed"
-					: found ? "peer_changed"
-						: "peer_added",
-				&p->public_key, names, "{s:s}", "by", by);
-	}
-	for (size_t i = 0; i < before->n_peers; i++) {
-		if (change->flags & (WGH_REPLACE_PEERS | WGH_WHOLE) && !known[i].stays)
-			journal_peer("peer_removed", &known[i].key, names, "{s:s}", "by", by);
-	}
-	free(known);
 }

@@ -14,6 +14,8 @@
 
 #include "control/names.h"
 
+#include <sys/types.h>
+
 enum journal_sink { JOURNAL_FILE, JOURNAL_COMMAND, N_JOURNAL_SINKS };
 
 /* path: absolute, or "-"; NULL: none. command_fd: of hook_fd(), borrowed, or -1. Without both all
@@ -25,6 +27,11 @@ const char *journal_path(void);
 void journal_open_again(void);
 void journal_close(void);
 bool journal_is_open(void);
+/* Of lines that peers can cause, so many at once and so many a second from then on; the others are
+ * lost, and told so. Changes always are told. */
+#define JOURNAL_AT_ONCE 20000
+#define JOURNAL_PER_S 100
+
 struct journal_numbers {
 	const char *to; /* "file", "command" */
 	uint64_t n_lines, n_lost;
@@ -39,8 +46,10 @@ void journal_say(const char *event, const char *format, ...);
 /* The same with peer and name in front. */
 void journal_peer(const char *event, const struct wgh_public_key *peer, struct names *names,
 	const char *format, ...);
-/* A change that was applied: a line for each peer that came, changed or went. before: what ran
- * until then. by: "conf", "wg", "api" .. Cost: n log n in peers of before. */
+/* Changes that are told until it is called with NULL were asked for by this user of the socket. */
+void journal_asked_by(const uid_t *uid);
+/* A change that was applied: a line for each peer that came, went or is another one now. before:
+ * what ran until then. by: "conf", "wg", "factory" .. Cost: n log n in peers of before. */
 void journal_change(const char *by, const struct wgh_change *change,
 	const struct wgh_snapshot *before, struct names *names);
 

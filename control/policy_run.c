@@ -2,12 +2,14 @@
 #include "control/policy_run.h"
 
 #include "control/error.h"
+#include "control/journal.h"
 #include "control/key_index.h"
 #include "control/log.h"
 #include "control/policy_words.h"
 #include "control/text.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +160,26 @@ int policy_run_reload(struct policy_run *run, struct wgh_error *error)
 	return 0;
 }
 
+void policy_run_refused(const struct policy_run *run, const char *why)
+{
+	log_error("policy not applied why=\"%s\" note=\"the one before stays\"", why);
+	journal_say("policy_refused", "{s:s,s:s*,s:s}", "by", "policy", "file", run->options.path,
+		"why", why);
+}
+
 /* ---- what the device is told ---- */
+
+/* What is built in is no change. */
+static void tell_applied(const struct policy_run *run, const struct wgh_policy *policy)
+{
+	if (run->plan)
+		log_info("policy applied rules=%zu forwards=%zu", policy->n_rules,
+			policy->n_forwards);
+	if (run->plan || run->file->n_lines)
+		journal_say("policy_changed", "{s:s,s:s*,s:I,s:I,s:I}", "by", "policy", "file",
+			run->options.path, "lines", (json_int_t)run->file->n_lines, "rules",
+			(json_int_t)policy->n_rules, "forwards", (json_int_t)policy->n_forwards);
+}
 
 KEY_INDEX_CAN_HOLD(struct wgh_peer_view);
 KEY_INDEX_CAN_HOLD(struct wgh_peer_change);
@@ -216,7 +237,7 @@ static int make_plan(
 	int err = policy_plan_make(&out->plan, run->file, world, &error);
 
 	if (err == -E2BIG && !run->too_much) {
-		log_error("policy not applied why=\"%s\"", error.text);
+		policy_run_refused(run, error.text);
 		run->too_much = true;
 	}
 	return err == -E2BIG ? 0 : err;
@@ -256,9 +277,8 @@ void policy_run_applied(struct policy_run *run, struct policy_amended *amended)
 	if (!amended->plan)
 		return;
 	note_once_log(&run->said, "policy", &amended->plan->notes);
-	if (amended->change.flags & WGH_HAS_POLICY && run->plan)
-		log_info("policy applied rules=%zu forwards=%zu", amended->plan->policy.n_rules,
-			amended->plan->policy.n_forwards);
+	if (amended->change.flags & WGH_HAS_POLICY)
+		tell_applied(run, &amended->plan->policy);
 	policy_plan_free(run->plan);
 	run->plan = amended->plan;
 	amended->plan = NULL;

@@ -29,6 +29,9 @@ void policy_run_free(struct policy_run *run);
 /* Reads the file again. On an error the present one stays. */
 MUST_CHECK int policy_run_reload(struct policy_run *run, struct wgh_error *error);
 
+/* What was asked for does not hold: for the log and the events. */
+void policy_run_refused(const struct policy_run *run, const char *why);
+
 /* What is to be applied: change's peers, then groups; and the policy where it is another one than
  * the device has. */
 struct policy_amended {

@@ -1,6 +1,7 @@
 /* troubles.c - see troubles.h. */
 #include "control/troubles.h"
 
+#include "control/journal.h"
 #include "control/log.h"
 
 #include <stdio.h>
@@ -37,6 +38,8 @@ bool trouble_begin(struct troubles *troubles, enum trouble trouble, const char *
 		return false;
 	}
 	troubles->since_ns[trouble] = uv_hrtime();
+	journal_say("trouble_begin", "{s:s,s:s}", "trouble", troubles_known[trouble].name, "why",
+		troubles->why[trouble]);
 	if (troubles_known[trouble].severe)
 		log_error("degraded trouble=\"%s\" why=\"%s\"", troubles_known[trouble].name, why);
 	else
@@ -51,6 +54,7 @@ bool trouble_end(struct troubles *troubles, enum trouble trouble)
 	if (!since_ns)
 		return false;
 	troubles->since_ns[trouble] = 0;
+	journal_say("trouble_end", "{s:s}", "trouble", troubles_known[trouble].name);
 	log_info("well again trouble=\"%s\" after_s=%.1f", troubles_known[trouble].name,
 		(double)(uv_hrtime() - since_ns) / 1e9);
 	return true;

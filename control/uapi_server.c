@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (16u << 10)
@@ -49,6 +50,7 @@ struct uapi_server {
 	struct uapi_socket socket;
 	struct uapi_handler handler;
 	struct client *clients;
+	struct client *asker; /* while a handler is called */
 	unsigned n_clients, n_handles;
 	uint64_t idle_ms;
 	bool watched, gone, closing;
@@ -260,9 +262,11 @@ static void answer_set(struct client *c)
 		end_set(c, error, uapi_error_text(c->parser));
 	} else if (h->set) {
 		reply = new_reply(c, true);
+		c->server->asker = c;
 		if (reply)
 			h->set(h->arg, uapi_change(c->parser), reply);
 	} else {
+		c->server->asker = c;
 		error = h->apply(h->arg, uapi_change(c->parser), &why);
 		end_set(c, error, why.text);
 	}
@@ -283,8 +287,22 @@ static void answer_own(struct client *c)
 		return;
 	}
 	reply = new_reply(c, false);
+	c->server->asker = c;
 	if (reply)
 		h->request(h->arg, uapi_request(c->parser), reply);
+}
+
+bool uapi_server_asker(const struct uapi_server *s, uid_t *uid)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof credentials;
+	uv_os_fd_t fd;
+
+	if (!s || !s->asker || uv_fileno((uv_handle_t *)&s->asker->pipe, &fd) ||
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
+		return false;
+	*uid = credentials.uid;
+	return true;
 }
 
 /* ---- requests ---- */
@@ -317,6 +335,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 /* Uses what was read up to the end of the next request; reads on where there is none. */
 static void process(struct client *c)
 {
+	struct uapi_server *s = c->server;
 	enum uapi_event event = UAPI_MORE;
 	size_t used;
 
@@ -345,6 +364,7 @@ static void process(struct client *c)
 		client_close(c);
 		return;
 	}
+	s->asker = NULL;
 	uapi_parser_reset(c->parser);
 }
 

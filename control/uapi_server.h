@@ -51,6 +51,9 @@ void uapi_server_free(struct uapi_server *server);
  * no words. */
 void uapi_reply_send(
 	struct uapi_reply *reply, int error, const char *why, char *text, size_t text_bytes);
+/* From within apply, set and request: the user whose program asks, as it was when it connected.
+ * False: the system does not tell. */
+bool uapi_server_asker(const struct uapi_server *server, uid_t *uid);
 /* For tests, which have no 30 seconds. */
 void uapi_server_set_idle(struct uapi_server *server, uint64_t idle_ms);
 

@@ -73,6 +73,12 @@ run_layers() {
 		failed "factory-faults.md" "see below"
 		print_log "$work/faults"
 	fi
+	if tests/events.sh >"$work/events"; then
+		passed "EVENTS.md names the events that there are"
+	else
+		failed "EVENTS.md" "see below"
+		print_log "$work/events"
+	fi
 }
 
 # judge SUITE SCRIPT: by the lines "ok NAME" and "not ok WHY" that it left in $work/SUITE.
@@ -306,7 +312,7 @@ run_reach() {
 }
 
 run_factory() {
-	local name names=(e2e chaos clients enable login migrate secrets) # the longest first
+	local name names=(e2e chaos clients enable events login migrate secrets) # the longest first
 	for name in tests/factory/test_*.sh; do names+=("$(basename "$name" .sh)"); done
 	scripts_tools factory && interop_is_built "$1" || return
 	run_scripts factory "$1" "${names[@]}"

@@ -117,6 +117,7 @@ enum wgh_event_kind {
 	WGH_EVENT_FLOW_BEGIN,       /* where the policy logs flows; peer started it to other */
 	WGH_EVENT_FLOW_END,
 	WGH_EVENT_REACH, /* a peer has proved which sources it accepts, or does not prove it any more */
+	WGH_EVENT_OFFLOAD_LOST, /* the kernel refused an offload that was in use; it goes on without */
 };
 
 enum wgh_flow_end {
@@ -154,7 +155,8 @@ struct wgh_event {
 	uint64_t now_ns;              /* CLOCK_BOOTTIME, or the caller's time */
 	uint64_t n_drops;             /* DROPS */
 	uint32_t drop_reason;         /* DROPS: its number */
-	uint32_t reserved[5];
+	uint32_t offload;             /* OFFLOAD_LOST: an enum wgh_offload */
+	uint32_t reserved[4];
 };
 
 /* ---- errors and keys ---- */

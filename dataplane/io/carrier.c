@@ -12,6 +12,17 @@
 /* Receives in a row before the other descriptors get their turn. */
 #define ROUNDS 4
 
+/* Each socket finds out by itself; one of them is news. */
+static void tell_gso_lost(struct wgh_device *device)
+{
+	const struct wgh_event event = {.kind = WGH_EVENT_OFFLOAD_LOST,
+		.offload = WGH_OFFLOAD_UDP_GSO,
+		.now_ns = device_now_ns()};
+
+	if (!atomic_exchange(&device->gso_told, true))
+		device_event_put(device, &event);
+}
+
 static void emit(struct carrier *c, const struct worker_output *out)
 {
 	struct udp_sent sent = {0};
@@ -26,6 +37,8 @@ static void emit(struct carrier *c, const struct worker_output *out)
 			worker_drop(c->worker, DROP_SEND, sent.n_failed);
 		if (sent.source_lost)
 			worker_forget_sources(c->worker);
+		if (sent.gso_lost)
+			tell_gso_lost(c->device);
 	}
 	if (out->n_to_tun) {
 		uint32_t n_refused =

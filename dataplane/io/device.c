@@ -77,6 +77,7 @@ static void use_sockets(struct wgh_device *device, struct udp_pair **pairs)
 	device_unlock(device);
 	for (unsigned i = 0; i < device->options.n_workers; i++)
 		carrier_adopt(&device->carriers[i], pairs ? pairs[i] : NULL);
+	atomic_store(&device->gso_told, false);
 	free(pairs);
 }
 

@@ -110,6 +110,7 @@ struct wgh_device {
 	struct wgh_event events[EVENT_QUEUE];
 	uint32_t n_events;
 	_Atomic bool tun_gone;
+	_Atomic bool gso_told; /* that it is lost; of the present sockets */
 };
 
 uint64_t device_now_ns(void);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "control/journal.h"
@@ -296,7 +297,6 @@ static const char *event_of(uint8_t n)
 	wgh_key_to_text(text, wanted.bytes);
 	for (unsigned i = 0; i < n_lines; i++) {
 		if (!strcmp(text_of(i, "peer"), text)) {
-			assert_string_equal(text_of(i, "by"), "wg");
 			return text_of(i, "event");
 		}
 	}
@@ -305,40 +305,142 @@ static const char *event_of(uint8_t n)
 
 static void test_change_is_told_by_what_it_does_and_by_whom(void **state)
 {
-	struct wgh_peer_view there[] = {{.public_key = key(1)}, {.public_key = key(2)}};
-	struct wgh_snapshot before = {.peers = there, .n_peers = 2};
-	struct wgh_peer_change peers[] = {{.public_key = key(1)},
-		{.public_key = key(2), .flags = WGH_PEER_REMOVE}, {.public_key = key(3)},
+	const struct wgh_prefix has = {.addr = {{10, 0, 0, 1}, WGH_IPV4}, .bits = 32};
+	struct wgh_peer_view there[] = {
+		{.public_key = key(1), .keepalive_s = 25, .allowed_ips = &has, .n_allowed_ips = 1},
+		{.public_key = key(2)}};
+	struct wgh_snapshot before = {.peers = there, .n_peers = 2, .listen_port = 6};
+	const struct wgh_allowed_ip again = {.prefix = has},
+				    more = {.prefix = {.addr = {{10, 1}, WGH_IPV4}, .bits = 16}};
+	struct wgh_peer_change peers[] = {
+		{.public_key = key(1), .allowed_ips = &more, .n_allowed_ips = 1},
+		{.public_key = key(2), .flags = WGH_PEER_REMOVE},
+		{.public_key = key(3), .allowed_ips = &again, .n_allowed_ips = 1},
 		{.public_key = key(4), .flags = WGH_PEER_UPDATE_ONLY},
 		{.public_key = key(5), .flags = WGH_PEER_REMOVE}};
-	struct wgh_change change = {.flags = WGH_HAS_LISTEN_PORT | WGH_HAS_PRIVATE_KEY,
+	struct wgh_change change = {
+		.flags = WGH_HAS_LISTEN_PORT | WGH_HAS_PRIVATE_KEY | WGH_HAS_FWMARK,
 		.listen_port = 7,
+		.fwmark = 9,
 		.private_key = {42},
 		.peers = peers,
 		.n_peers = 5};
 	struct names *names = names_new();
+	uid_t uid = 1000;
 
 	(void)state;
 	open_file("events");
+	journal_asked_by(&uid);
 	journal_change("wg", &change, &before, names);
+	journal_asked_by(NULL);
 	read_file("events");
-	assert_int_equal(n_lines, 5);
+	assert_int_equal(n_lines, 6);
+	for (unsigned i = 0; i < n_lines; i++)
+		assert_int_equal(number_of(i, "uid"), 1000);
 	assert_string_equal(text_of(0, "event"), "key_changed");
 	assert_string_equal(text_of(1, "event"), "port_changed");
 	assert_int_equal(number_of(1, "port"), 7);
+	assert_string_equal(text_of(2, "event"), "fwmark_changed");
+	assert_int_equal(number_of(2, "fwmark"), 9);
 	assert_string_equal(event_of(1), "peer_changed");
+	assert_string_equal(text_of(3, "what"), "allowed_ips");
+	assert_string_equal(text_of(3, "allowed_ips"), "+10.1.0.0/16");
 	assert_string_equal(event_of(2), "peer_removed");
 	assert_string_equal(event_of(3), "peer_added");
+	assert_string_equal(text_of(5, "allowed_ips"), "10.0.0.1/32");
 	assert_string_equal(event_of(4), "");
 	assert_string_equal(event_of(5), "");
 	/* A whole configuration: who is not in it goes. */
+	peers[0] = (struct wgh_peer_change){.public_key = key(1),
+		.flags = WGH_PEER_HAS_KEEPALIVE | WGH_PEER_HAS_ENDPOINT |
+			WGH_PEER_HAS_PRESHARED_KEY | WGH_PEER_REPLACE_ALLOWED_IPS,
+		.endpoint = {.addr = {192, 0, 2, 1}, .port = 7, .family = WGH_IPV4},
+		.preshared_key = {1}};
 	change = (struct wgh_change){.flags = WGH_WHOLE, .peers = peers, .n_peers = 1};
+	journal_change("conf", &change, &before, names);
+	read_file("events");
+	assert_int_equal(n_lines, 8);
+	assert_string_equal(text_of(6, "event"), "peer_changed");
+	assert_string_equal(text_of(6, "what"), "allowed_ips,endpoint,keepalive,preshared_key");
+	assert_string_equal(text_of(6, "allowed_ips"), "");
+	assert_string_equal(text_of(6, "endpoint"), "192.0.2.1:7");
+	assert_null(json_object_get(lines[6], "uid"));
+	assert_string_equal(text_of(7, "event"), "peer_removed");
+	names_free(names);
+}
+
+static void test_change_that_says_what_is_there_is_no_news(void **state)
+{
+	const struct wgh_prefix has = {.addr = {{10, 0, 0, 0}, WGH_IPV4}, .bits = 24};
+	const struct wgh_allowed_ip again = {
+		.prefix = {.addr = {{10, 0, 0, 7}, WGH_IPV4}, .bits = 24}};
+	struct wgh_peer_view there[] = {{.public_key = key(1),
+		.keepalive_s = 25,
+		.preshared_key = {5},
+		.endpoint = {.addr = {192, 0, 2, 1}, .port = 7, .family = WGH_IPV4},
+		.allowed_ips = &has,
+		.n_allowed_ips = 1}};
+	struct wgh_snapshot before = {.peers = there,
+		.n_peers = 1,
+		.has_private_key = true,
+		.fwmark = 9,
+		.listen_port = 7};
+	struct wgh_peer_change peer = {.public_key = key(1),
+		.flags = WGH_PEER_HAS_KEEPALIVE | WGH_PEER_HAS_ENDPOINT |
+			WGH_PEER_HAS_PRESHARED_KEY | WGH_PEER_REPLACE_ALLOWED_IPS,
+		.keepalive_s = 25,
+		.preshared_key = {5},
+		.endpoint = there[0].endpoint,
+		.allowed_ips = &again,
+		.n_allowed_ips = 1};
+	struct wgh_change change = {
+		.flags = WGH_HAS_LISTEN_PORT | WGH_HAS_PRIVATE_KEY | WGH_HAS_FWMARK | WGH_WHOLE,
+		.listen_port = 7,
+		.fwmark = 9,
+		.private_key = {42},
+		.peers = &peer,
+		.n_peers = 1};
+	struct names *names = names_new();
+
+	(void)state;
+	assert_true(wgh_key_public(&before.public_key, change.private_key));
+	open_file("events");
+	journal_change("wg", &change, &before, names);
+	change.flags |= WGH_REPLACE_PEERS;
 	journal_change("wg", &change, &before, names);
 	read_file("events");
-	assert_int_equal(n_lines, 7);
-	assert_string_equal(text_of(5, "event"), "peer_changed");
-	assert_string_equal(text_of(6, "event"), "peer_removed");
+	assert_int_equal(n_lines, 0);
+	/* All are made anew, this one without what it had. */
+	peer.flags = 0;
+	journal_change("wg", &change, &before, names);
+	read_file("events");
+	assert_int_equal(n_lines, 1);
+	assert_string_equal(text_of(0, "what"), "keepalive,preshared_key");
 	names_free(names);
+}
+
+static void test_peers_can_cause_only_so_many_lines_but_every_change_is_told(void **state)
+{
+	struct journal_numbers numbers;
+	struct timespec begin, end;
+	uint64_t most;
+
+	(void)state;
+	open_file("events");
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (unsigned i = 0; i < JOURNAL_AT_ONCE + 20000; i++)
+		journal_say("roam", "{}");
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	most = JOURNAL_AT_ONCE + JOURNAL_PER_S * (uint64_t)(end.tv_sec - begin.tv_sec + 1);
+	assert_true(journal_numbers(JOURNAL_FILE, &numbers));
+	assert_true(numbers.n_lines >= JOURNAL_AT_ONCE);
+	assert_true(numbers.n_lines <= 2 * most - JOURNAL_AT_ONCE); /* each with what was lost */
+	if (most < JOURNAL_AT_ONCE + 20000)
+		assert_true(numbers.n_lost >= JOURNAL_AT_ONCE + 20000 - most);
+	journal_say("peer_added", "{s:s}", "by", "wg");
+	assert_true(journal_numbers(JOURNAL_FILE, &numbers));
+	assert_true(numbers.n_lines > JOURNAL_AT_ONCE);
+	assert_true(numbers.n_lost < 40000);
 }
 
 int main(void)
@@ -354,6 +456,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_line_that_is_too_long_is_lost_and_told, clean),
 		cmocka_unit_test_teardown(test_each_sink_has_its_own_losses, clean),
 		cmocka_unit_test_teardown(test_change_is_told_by_what_it_does_and_by_whom, clean),
+		cmocka_unit_test_teardown(test_change_that_says_what_is_there_is_no_news, clean),
+		cmocka_unit_test_teardown(
+			test_peers_can_cause_only_so_many_lines_but_every_change_is_told, clean),
 	};
 	int failed;
 

@@ -59,6 +59,108 @@ test_peers_that_come_call_and_go_are_lines() {
 	equal "$(said hub_start)" 2
 }
 
+# A peer whose datagrams come from elsewhere, as after a change of networks.
+test_peer_that_moves_is_a_line_with_its_new_place() {
+	world 2
+	conf 1
+	up --events $T/events
+	equal "$(said peer_added peer "$(pub p1)" name "printer 1" by conf allowed_ips "$(inner4 1)/32")" 1
+	peer 1
+	ping_ok p1 "$(inner4 0)"
+	equal "$(said roam)" 0
+	ip -n p1 addr add 10.99.1.3/24 dev cable
+	ip -n p1 addr del 10.99.1.2/24 dev cable
+	ip -n p1 addr replace 10.99.1.3/24 dev cable # the kernel takes it away with the first one
+	wg set wg1 listen-port 40404 # a socket without the address from before
+	wait_for 20 eval 'ping_once p1 "$(inner4 0)" && [ "$(said roam name "printer 1" endpoint 10.99.1.3:40404)" = 1 ]' ||
+		fail "$(tail -2 $T/events)"
+}
+
+test_change_is_told_with_who_asked_and_what_for() {
+	world 2
+	conf 1
+	up --events $T/events
+	wg set hub0 peer "$(pub p2)" allowed-ips "$(inner4 2)/32" endpoint 10.99.2.2:7
+	equal "$(said peer_added peer "$(pub p2)" by wg uid 0 allowed_ips "$(inner4 2)/32" endpoint 10.99.2.2:7)" 1
+	# The same again is no news, and neither is a file that says what is there.
+	wg set hub0 peer "$(pub p2)" allowed-ips "$(inner4 2)/32"
+	wg showconf hub0 >$T/same.conf
+	wg syncconf hub0 $T/same.conf
+	equal "$(said peer_changed by wg)$(said key_changed by wg)$(said port_changed by wg)" 000
+	wg set hub0 peer "$(pub p2)" allowed-ips "$(inner4 1)/32"
+	equal "$(said peer_changed what allowed_ips allowed_ips "$(inner4 1)/32" uid 0)" 1
+	wait_for 10 eval '[ "$(said conflict peer "$(pub p2)" from "$(pub p1)" prefix "$(inner4 1)/32")" = 1 ]' ||
+		fail "$(tail -3 $T/events)"
+	wg set hub0 listen-port 51821 fwmark 3
+	equal "$(said port_changed by wg port 51821)$(said fwmark_changed fwmark 3)" 11
+	make_key other
+	wg set hub0 private-key $T/other.key
+	equal "$(said key_changed by wg uid 0)" 1
+	# What is refused, and a file that is wrong.
+	in_ns hub socat -u UDP-RECV:52000 - &
+	wait_for 5 listens hub -u 52000
+	must_not "a port that is in use" wg set hub0 listen-port 52000 2>/dev/null
+	equal "$(said change_refused by wg uid 0)" 1
+	echo nonsense >>$T/private/hub0.conf
+	kill -HUP $hub_pid
+	wait_for 10 eval '[ "$(said change_refused by conf)" = 1 ]'
+	grep change_refused $T/events | grep -q 'hub0.conf:'
+}
+
+test_policy_is_told_when_it_changes_and_when_it_is_refused() {
+	world 2
+	conf 2
+	printf 'log-flows\nping peer -> peer\n' >$T/private/rules
+	up --no-tun --events $T/events --policy $T/private/rules
+	equal "$(said policy_changed file $T/private/rules lines 2)" 1
+	peer 1
+	peer 2
+	ping_ok p1 "$(inner4 0)"
+	ping_ok p2 "$(inner4 0)"
+	ping_ok p1 "$(inner4 2)"
+	wait_for 10 eval '[ "$(said flow_begin from "$(pub p1)" to "$(pub p2)" proto 1)" -ge 1 ]' || fail "$(cat $T/events)"
+	echo 'allow nobody ->' >$T/private/rules
+	kill -HUP $hub_pid
+	wait_for 10 eval '[ "$(said policy_refused file $T/private/rules)" = 1 ]' || fail "$(tail -3 $T/hub0.log)"
+	printf 'log-flows\ndeny peer -> peer\n\n' >$T/private/rules
+	kill -HUP $hub_pid
+	wait_for 10 eval '[ "$(said policy_changed lines 2)" = 2 ]' || fail "$(tail -3 $T/hub0.log)"
+	wait_for 20 eval '[ "$(said flow_end from "$(pub p1)" why policy)" -ge 1 ]' || fail "$(tail -3 $T/events)"
+}
+
+test_offload_that_is_lost_is_a_line_at_the_start_and_later() {
+	world 2
+	conf 2
+	# Linux refuses segmented sends without checksum.
+	cat >$T/activate.py <<-'EOF'
+		import os, socket, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+		s.setsockopt(socket.SOL_SOCKET, 11, 1)
+		s.bind(("0.0.0.0", 51820))
+		os.dup2(os.dup(s.fileno()), 3, True)
+		os.set_inheritable(3, True)
+		os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+		os.execv(sys.argv[1], sys.argv[1:])
+	EOF
+	ip netns exec hub python3 $T/activate.py "$wghub" up -f --no-tun --events $T/events $T/private/hub0.conf >$T/hub0.log 2>&1 &
+	hub_pid=$!
+	hub_pids=($hub_pid)
+	wait_for 20 grep -q 'hub runs' $T/hub0.log || fail "$(cat $T/hub0.log)"
+	equal "$(said offload_fallback when running)" 0
+	peer 1
+	peer 2
+	ping_ok p1 "$(inner4 0)"
+	ping_ok p2 "$(inner4 0)"
+	random_file file 4
+	bursts_are_refused() {
+		send_udp p1 p2 "$(inner4 2)" $T/file gso
+		[ "$(said offload_fallback offload udp-gso when running)" = 1 ]
+	}
+	wait_for 60 bursts_are_refused || fail "$(tail -3 $T/hub0.log)"
+	"$wghub" show hub0 | grep -q 'offload:.*udp-gso' && fail "it is still in use" || true
+}
+
 test_standard_output_has_them_too() {
 	world 1
 	conf 1

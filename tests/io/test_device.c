@@ -27,7 +27,7 @@ struct fixture {
 	struct wgh_public_key key;
 	struct udp_peer peers[N_PEERS];
 	unsigned n_events[16];
-	struct wgh_event roamed; /* the newest of its kind */
+	struct wgh_event roamed, lost; /* the newest of its kind: ROAMED, OFFLOAD_LOST */
 };
 
 static void on_event(void *arg, const struct wgh_event *event)
@@ -37,6 +37,8 @@ static void on_event(void *arg, const struct wgh_event *event)
 	f->n_events[event->kind]++;
 	if (event->kind == WGH_EVENT_ROAMED)
 		f->roamed = *event;
+	else if (event->kind == WGH_EVENT_OFFLOAD_LOST)
+		f->lost = *event;
 }
 
 static void turn_loop(void *arg)
@@ -578,6 +580,35 @@ static void test_device_serves_on_sockets_handed_in(void **state)
 	stop(&f);
 }
 
+/* Linux refuses segmented sends without checksum; what comes in bursts leaves segmented. */
+static void test_device_tells_once_that_the_kernel_refuses_segmentation(void **state)
+{
+	struct wgh_snapshot *s;
+	struct fixture f;
+	int fds[1], on = 1;
+
+	(void)state;
+	bound_sockets(fds, 1, AF_INET, true, 0);
+	assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_NO_CHECK, &on, sizeof on), 0);
+	start_handed(&f, 1, 0, NULL, fds, 1);
+	all_ping_hub(&f);
+	must_reach(&f, 0, 1);
+	for (int tries = 0; tries < 1000 && !f.n_events[WGH_EVENT_OFFLOAD_LOST]; tries++) {
+		for (uint32_t i = 0; i < 64; i++)
+			udp_peer_send(&f.peers[0], 3, 100, i);
+		udp_peer_poll(&f.peers[1], 1);
+		turn_loop(&f);
+	}
+	assert_int_equal(f.n_events[WGH_EVENT_OFFLOAD_LOST], 1);
+	assert_int_equal(f.lost.offload, WGH_OFFLOAD_UDP_GSO);
+	s = snapshot(&f);
+	assert_false(s->offloads & WGH_OFFLOAD_UDP_GSO);
+	wgh_snapshot_free(s);
+	must_reach(&f, 0, 1);
+	assert_int_equal(f.n_events[WGH_EVENT_OFFLOAD_LOST], 1);
+	stop(&f);
+}
+
 static void test_device_leaves_sockets_handed_in_for_another_port(void **state)
 {
 	struct wgh_change change = {.flags = WGH_HAS_LISTEN_PORT};
@@ -698,6 +729,7 @@ int main(void)
 		cmocka_unit_test(
 			test_device_routes_are_added_once_and_again_after_the_link_was_down),
 		cmocka_unit_test(test_device_serves_on_sockets_handed_in),
+		cmocka_unit_test(test_device_tells_once_that_the_kernel_refuses_segmentation),
 		cmocka_unit_test(test_device_leaves_sockets_handed_in_for_another_port),
 		cmocka_unit_test(test_device_refuses_sockets_it_cannot_serve),
 		cmocka_unit_test(test_device_calls_the_hook_in_each_thread),
