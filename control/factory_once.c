@@ -2,6 +2,7 @@
 #include "control/factory_once.h"
 
 #include "control/error.h"
+#include "control/progress.h"
 #include "control/text.h"
 
 #include <errno.h>
@@ -34,8 +35,10 @@ static void copy_body(struct factory_reply *reply, const char *body, size_t n)
 
 static void run(struct factory_once *once)
 {
+	progress_begin("waiting for the Factory");
 	while (!once->done)
 		uv_run(&once->loop, UV_RUN_ONCE);
+	progress_end();
 }
 
 static void begin(struct factory_once *once, struct factory_reply *reply)

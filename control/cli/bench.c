@@ -2,12 +2,12 @@
  * measures with the hub's own code (wghub_bench.h) and says what that means in Gbit/s.
  */
 #include "control/cli/cli.h"
+#include "control/progress.h"
 #include "control/text.h"
 #include "wghub_bench.h"
 #include "wghub_device.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,22 +48,6 @@ static uint64_t clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-/* One line that the next one replaces, where a person looks at it; NULL: none. */
-__attribute__((format(printf, 1, 2))) static void progress(const char *format, ...)
-{
-	va_list args;
-
-	if (!isatty(STDERR_FILENO))
-		return;
-	fputs("\r\033[K", stderr);
-	if (format) {
-		va_start(args, format);
-		vfprintf(stderr, format, args);
-		va_end(args);
-	}
-	fflush(stderr);
 }
 
 static void machine_print(void)
@@ -137,7 +121,7 @@ struct row {
 
 static void row_print(const char *name, const struct row *row)
 {
-	progress(NULL);
+	progress_say(NULL);
 	printf("  %-44s", name);
 	for (int i = 0; i < N_SIZES; i++)
 		printf(" %6.0f", row->values[i]);
@@ -161,7 +145,7 @@ static int aead_measure(uint64_t duration_ns)
 			struct wgh_bench_cost cost;
 			int err;
 
-			progress("AEAD %s, %u bytes", names[k], sizes[i]);
+			progress_say("AEAD %s, %u bytes", names[k], sizes[i]);
 			o.aead = names[k];
 			o.packet_bytes = sizes[i];
 			err = cost_measure(&o, duration_ns / (n_names * N_SIZES), &cost);
@@ -185,7 +169,7 @@ static int path_measure(uint64_t duration_ns)
 			struct wgh_bench_cost cost;
 			int err;
 
-			progress("in memory: %s, %u bytes", shapes[k].name, sizes[i]);
+			progress_say("in memory: %s, %u bytes", shapes[k].name, sizes[i]);
 			o.aead = wanted_aead;
 			o.packet_bytes = sizes[i];
 			err = cost_measure(&o, duration_ns / (N_SHAPES * N_SIZES), &cost);
@@ -209,9 +193,9 @@ static int loopback_measure(uint64_t duration_ns)
 		struct wgh_bench_loopback r;
 		int err;
 
-		progress("loopback: %u bytes", sizes[i]);
+		progress_say("loopback: %u bytes", sizes[i]);
 		err = wgh_bench_loopback(&o, duration_ns / N_SIZES, &r);
-		progress(NULL);
+		progress_say(NULL);
 		if (err)
 			return err;
 		per_core[i] = 1e9 / r.cpu_ns;
@@ -269,7 +253,7 @@ static int bench(int argc, char **argv)
 	if (!err)
 		err = loopback_measure(4 * part_ns);
 	if (err) {
-		progress(NULL);
+		progress_say(NULL);
 		say_error("the measurement failed: %s", strerror(-err));
 		return EXIT_FAILED;
 	}

@@ -1,6 +1,7 @@
 /* down.c - `wghub down NAME`: ends a running hub. */
 #include "control/cli/cli.h"
 #include "control/ctl_client.h"
+#include "control/progress.h"
 
 #include <getopt.h>
 
@@ -11,7 +12,7 @@ static int down(int argc, char **argv)
 	struct wgh_error error = {""};
 	const char *dir = NULL;
 	char name[16];
-	int option;
+	int option, err;
 
 	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
 		if (option != 'd')
@@ -24,7 +25,10 @@ static int down(int argc, char **argv)
 	dir = socket_dir_or_default(dir);
 	if (!dir || !name_from_argument(name, argv[optind]))
 		return EXIT_FAILED;
-	if (ctl_stop(dir, name, &error)) {
+	progress_begin("waiting for the hub to end");
+	err = ctl_stop(dir, name, &error);
+	progress_end();
+	if (err) {
 		say_error("%s", error.text);
 		return EXIT_FAILED;
 	}

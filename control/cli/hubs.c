@@ -2,6 +2,7 @@
  * printed. */
 #include "control/cli/hubs.h"
 
+#include "control/progress.h"
 #include "control/text.h"
 #include "control/uapi_socket.h"
 
@@ -137,6 +138,7 @@ static int find(struct hub_ask *ask, bool quiet)
 
 	if (err)
 		n = 0;
+	progress_begin("waiting for the hubs that run here");
 	for (size_t i = 0; i < n && n_found < 2; i++) {
 		err = ctl_ask(&answer, ask->socket_dir, names[i], "status", NULL, 0, CTL_TIMEOUT_S,
 			&error);
@@ -149,6 +151,7 @@ static int find(struct hub_ask *ask, bool quiet)
 		memcpy(ask->found, names[i], sizeof ask->found);
 		n_found++;
 	}
+	progress_end();
 	free(names);
 	if (n_found == 1)
 		return 0;
@@ -173,8 +176,10 @@ int hub_ask(struct hub_ask *ask, struct ctl_answer *answer, const char *verb,
 	*answer = (struct ctl_answer){0};
 	if (code)
 		return code;
+	progress_begin(strcmp(verb, "sync") ? "waiting for the hub" : "the hub asks the Factory");
 	err = ctl_ask(
 		answer, ask->socket_dir, ask->found, verb, params, n_params, timeout_s, &error);
+	progress_end();
 	if (!err)
 		return 0;
 	if (err == -EOPNOTSUPP || err == -EPROTO)
@@ -206,6 +211,7 @@ static int find_any(char name[16], struct ctl_answer *answer, const char *dir)
 
 	if (hubs_list(&names, &n, dir))
 		n = 0, names = NULL;
+	progress_begin("waiting for the hubs that run here");
 	for (size_t i = 0; i < n; i++) {
 		struct ctl_answer one;
 
@@ -216,6 +222,7 @@ static int find_any(char name[16], struct ctl_answer *answer, const char *dir)
 		memcpy(name, names[i], 16);
 		n_found++;
 	}
+	progress_end();
 	free(names);
 	if (n_found == 1)
 		return 0;
@@ -230,13 +237,17 @@ static int find_any(char name[16], struct ctl_answer *answer, const char *dir)
 int hub_any(char name[16], struct ctl_answer *answer, const char *dir, const char *asked)
 {
 	struct wgh_error error = {""};
+	int err;
 
 	*answer = (struct ctl_answer){0};
 	if (!asked)
 		return find_any(name, answer, dir);
 	if (!name_from_argument(name, asked))
 		return EXIT_USAGE;
-	if (!ctl_get(answer, dir, name, &error))
+	progress_begin("waiting for the hub");
+	err = ctl_get(answer, dir, name, &error);
+	progress_end();
+	if (!err)
 		return 0;
 	say_error("%s", error.text);
 	return EXIT_FAILED;

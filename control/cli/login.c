@@ -9,6 +9,7 @@
 #include "control/file.h"
 #include "control/log.h"
 #include "control/oauth.h"
+#include "control/progress.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -204,7 +205,9 @@ static int by_grant(const struct session *s, struct creds **creds)
 			"Open this page on any device and enter the code:\n  %s\n  %s\n"
 			"Waiting for your answer there ...\n",
 			grant.verification_uri, grant.user_code);
+		progress_begin("waiting for your answer there");
 		err = oauth_grant_wait(creds, &s->oauth, &grant, OAUTH_SCOPE_READ, &error);
+		progress_end();
 	}
 	factory_grant_fini(&grant);
 	if (err && err != -ENOSYS)

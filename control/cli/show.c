@@ -3,6 +3,7 @@
 
 #include "control/cli/cli.h"
 #include "control/cli/hubs.h"
+#include "control/progress.h"
 #include "control/text.h"
 #include "control/uapi_socket.h"
 #include "crypto/key_text.h"
@@ -71,8 +72,11 @@ static int show_one(const char *dir, const char *name, bool all, json_t *json)
 {
 	struct ctl_answer answer;
 	struct wgh_error error = {""};
-	int err = ctl_get(&answer, dir, name, &error);
+	int err;
 
+	progress_begin("waiting for the hub");
+	err = ctl_get(&answer, dir, name, &error);
+	progress_end();
 	if (all && (err == -ECONNREFUSED || err == -ENOENT))
 		return 0; /* left over from a hub that ended */
 	if (err) {
