@@ -7,7 +7,7 @@ slow_hub() {
 	printf 'outcome=ok\ndevices=2\nerrno=0\n\n' >$T/answer
 	rm -f /run/wireguard/slow.sock
 	socat UNIX-LISTEN:/run/wireguard/slow.sock,fork SYSTEM:"head -c 12 >/dev/null; sleep $1; cat $T/answer" &
-	wait_for 5 test -S /run/wireguard/slow.sock
+	wait_for 60 test -S /run/wireguard/slow.sock
 }
 
 # What a terminal gets of a command, control characters shown: on_terminal WORD...

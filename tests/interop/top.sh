@@ -33,8 +33,8 @@ hub_run() {
 	ip netns exec hub "$wghub" up -f $T/hub0.conf >>$T/hub0.log 2>&1 &
 	hub_pid=$!
 	hub_pids=($hub_pid)
-	wait_for 20 listens hub -u 51820 || fail "the hub does not start: $(tail -3 $T/hub0.log)"
-	wait_for 20 wg show hub0 || fail "the hub does not answer"
+	wait_for 60 listens hub -u 51820 || fail "the hub does not start: $(tail -3 $T/hub0.log)"
+	wait_for 60 wg show hub0 || fail "the hub does not answer"
 }
 
 # A peer's columns in the plain text: line NAME
@@ -58,20 +58,27 @@ test_plain_text_has_the_hubs_numbers() {
 	random_file file 8
 	send_tcp p1 p2 "$(inner4 2)" $T/file
 	in_ns p1 ping -n -q -c 3 -i 0.2 -W 1 10.42.42.99 >/dev/null || true # nobody's address
-	top hub0 --once --interval 0 >$T/top
+	# Keepalives may come between two looks.
+	numbers_agree() {
+		local n
+		top hub0 --once --interval 0 >$T/top
+		for n in 1 2; do
+			grep -q " $(bytes "$(transfer p$n 2)") " <(line printer-$n) || return
+			grep -q " $(bytes "$(transfer p$n 3)")$" <(line printer-$n) || return
+		done
+		grep -q "^ *$(hub_drops hub0 no_route) *-  no_route " $T/top
+	}
+	wait_for 60 numbers_agree || fail "other numbers: $(cat $T/top; wg show hub0 transfer)"
 	must_not "there are control characters" grep -q '[[:cntrl:]]' <(tr -d '\n' <$T/top)
 	must "the hub: $(head -1 $T/top)" grep -q '^hub0  up .*  port 51820  AEAD ' $T/top
 	must "its peers: $(cat $T/top)" grep -q '^Peers   2 of 3 online ' $T/top
 	local n
 	for n in 1 2; do
-		must "printer-$n received: $(line printer-$n)" grep -q " $(bytes "$(transfer p$n 2)") " <(line printer-$n)
-		must "printer-$n sent: $(line printer-$n)" grep -q " $(bytes "$(transfer p$n 3)")$" <(line printer-$n)
 		must "printer-$n address" grep -q " $(inner4 $n), $(inner6 $n) " <(line printer-$n)
 		must "printer-$n endpoint" grep -q " $(endpoint_of hub0 p$n) *online " <(line printer-$n)
 		must "printer-$n has a rate after one answer" grep -q ' -  *-  ' <(line printer-$n)
 	done
 	must "printer-3" grep -q ' offline      never ' <(line printer-3)
-	must "drops: $(cat $T/top)" grep -q "^ *$(hub_drops hub0 no_route) *-  no_route " $T/top
 	# Without an interface's name, and named by its option.
 	must "the only hub" grep -q '^hub0 ' <(top -i 0 --once)
 	must "by option" grep -q '^hub0 ' <(top -i 0 --once -n hub0)
@@ -86,9 +93,10 @@ test_rates_are_those_of_the_traffic() {
 	ping_ok p1 "$(inner4 0)"
 	ping_ok p2 "$(inner4 0)"
 	in_ns p1 ping -n -q -s 1000 -i 0.01 -W 1 "$(inner4 0)" >/dev/null &
-	local pinging=$! before after n=0 rate=0
-	# The first ones may still be on their way to a busy hub.
-	while [ "$rate" = 0 ] && [ $((n += 1)) -le 10 ]; do
+	local pinging=$! before after rate
+	# The first ones may still be on their way to a busy hub, all may come in a part of the second, and p2
+	# keeps its session alive.
+	rates_fit() {
 		before=$(transfer p1 2)
 		top hub0 --interval 1 >$T/top
 		after=$(transfer p1 2)
@@ -96,14 +104,14 @@ test_rates_are_those_of_the_traffic() {
 			n = $(i + 3) ~ /^[0-9.]+[kMG]?$/ ? $(i + 3) : $(i + 2)
 			k = n ~ /k$/ ? 1000 : n ~ /M$/ ? 1000000 : 1
 			sub(/[kM]$/, "", n); printf "%d", n * k } }')
-	done
+		[ "$rate" -gt 0 ] && [ "$rate" -le $(((after - before) * 8 * 102 / 100)) ] &&
+			grep -qE ' online .* 0 +0 ' <(line printer-2)
+	}
+	wait_for 60 rates_fit ||
+		fail "$rate bit/s, and $((after - before)) bytes came; or printer-2 is not silent: $(cat $T/top)"
 	kill $pinging
-	must "no rate: $(cat $T/top)" [ "$rate" -gt 0 ]
-	must "$rate bit/s, but only $((after - before)) bytes came" \
-		[ "$rate" -le $(((after - before) * 8 * 102 / 100)) ]
 	must "the busiest is not first: $(cat $T/top)" grep -q -A 1 '^PEER' $T/top
 	equal "$(grep -A 1 '^PEER' $T/top | tail -1 | cut -d' ' -f1)" printer-1
-	must "printer-2 is silent" grep -qE ' online .* 0 +0 ' <(line printer-2)
 	must "totals" grep -qE '^In +[1-9]' $T/top
 }
 
@@ -115,11 +123,11 @@ test_screen_follows_its_window_and_q_leaves_it_clean() {
 	LC_ALL=C.UTF-8 on_screen 24x80 hub0 -i 0.2 <<-'STEPS'
 		wait printer-1
 		wait 1 of 2 online
-		has HANDSHAKE
+		wait HANDSHAKE
 		wait peak
 		resize 40x200
 		wait ENDPOINT
-		has printer-2
+		wait printer-2
 		resize 3x10
 		wait PEER
 		resize 1x1
@@ -134,7 +142,7 @@ test_screen_follows_its_window_and_q_leaves_it_clean() {
 		wait printer-1
 		keys /r-2\r
 		gone printer-1
-		has printer-2
+		wait printer-2
 		keys \x1b
 		wait printer-1
 		keys sss
@@ -189,8 +197,8 @@ test_hub_that_dies_is_waited_for() {
 		wait 1 of 1 online
 		run kill -KILL $hub_pid
 		wait no hub called hub0 runs here
-		has printer-1
-		has waiting: 
+		wait printer-1
+		wait waiting: 
 		run ip netns exec hub "$wghub" up -f $T/hub0.conf >>$T/hub0.log 2>&1 & echo \$! >$T/hub0.pid
 		gone waiting: 
 		wait printer-1
@@ -215,7 +223,7 @@ test_no_answer_can_write_to_the_terminal() {
 		printf 'errno=0\n\n'
 	} >$T/answer
 	socat UNIX-LISTEN:/run/wireguard/evil.sock,fork SYSTEM:"head -c 11 >/dev/null; cat $T/answer" &
-	wait_for 5 test -S /run/wireguard/evil.sock
+	wait_for 60 test -S /run/wireguard/evil.sock
 	local locale
 	for locale in C C.UTF-8; do
 		LC_ALL=$locale on_screen 24x160 evil -i 0.2 <<-'STEPS'
