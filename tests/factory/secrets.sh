@@ -194,6 +194,7 @@ call() {
 	case $1 in
 	up) run up --no-tun --socket-dir $T $T/hub1.conf ;;
 	show) run show --socket-dir $T hub1 --json && run show hub0 ;;
+	top) run top hub0 --once --interval 0 ;;
 	down) run down --socket-dir $T hub1 ;;
 	daemon | enable_run) ;; # the tests above; enable_run is enable and daemon
 	genkey | genpsk) ! "$wghub" "$1" | grep -qF -f $T/f/secrets ;;
