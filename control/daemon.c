@@ -231,6 +231,8 @@ static bool stop(struct daemon_hub *hub)
 	policy_run_free(hub->policy);
 	conf_free(hub->conf);
 	journal_close();
+	if (hub->statm_fd >= 0)
+		close(hub->statm_fd);
 	return close_loop(hub);
 }
 

@@ -29,6 +29,8 @@ struct daemon_hub {
 	struct factory_hub *factory; /* or NULL */
 	struct metrics *metrics; /* or NULL */
 	uint64_t n_roams;
+	int statm_fd; /* of /proc: the sandbox has none; -1: not there */
+	double started_s;
 	uint64_t begun_ns; /* uv_hrtime() */
 	bool ending;
 };

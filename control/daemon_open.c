@@ -130,8 +130,7 @@ static const char *on_line(void *arg, size_t index, char *room, size_t size)
 		return room;
 	}
 	if (index == 1) {
-		snprintf(room, size, "uptime_ms=%" PRIu64,
-			(uv_hrtime() - hub->begun_ns) / 1000000);
+		snprintf(room, size, "uptime_ms=%" PRIu64, (uv_hrtime() - hub->begun_ns) / 1000000);
 		return room;
 	}
 	return policy_run_line(hub->policy, index - 2, room, size);
@@ -142,6 +141,38 @@ static const char *on_group(void *arg, unsigned group, char *room, size_t size)
 	struct daemon_hub *hub = arg;
 
 	return policy_run_group(hub->policy, group, room, size);
+}
+
+static void metrics_of_events(struct metrics_input *in)
+{
+	struct hook_numbers command = hook_numbers();
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < N_JOURNAL_SINKS; i++) {
+		struct journal_numbers numbers;
+
+		if (journal_numbers(i, &numbers))
+			in->events[n++] = (struct metrics_events){
+				numbers.to, numbers.n_lines, numbers.n_lost};
+	}
+	in->has_command = hook_fd() >= 0;
+	in->command_waiting_bytes = command.waiting_bytes;
+	in->n_command_runs = command.n_runs;
+	in->n_command_failed = command.n_failed;
+}
+
+static void metrics_of_process(const struct daemon_hub *hub, struct metrics_input *in)
+{
+	unsigned long long whole, resident;
+	struct timespec cpu = {0};
+	char text[100] = "";
+
+	if (hub->statm_fd >= 0 && pread(hub->statm_fd, text, sizeof text - 1, 0) > 0 &&
+		sscanf(text, "%llu %llu", &whole, &resident) == 2)
+		in->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+	in->cpu_s = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
+	in->started_s = hub->started_s;
 }
 
 static int on_metrics(void *arg, char **text, size_t *n)
@@ -163,6 +194,8 @@ static int on_metrics(void *arg, char **text, size_t *n)
 	if (!err)
 		err = wgh_device_snapshot(hub->device, &running);
 	input.snapshot = running;
+	metrics_of_events(&input);
+	metrics_of_process(hub, &input);
 	if (!err)
 		err = metrics_text(text, n, &input);
 	wgh_snapshot_free(running);
@@ -297,6 +330,8 @@ int daemon_open(struct daemon_hub *hub, struct wgh_error *error)
 		err = wgh_device_configure_link(hub->device, &link, error);
 	if (!err)
 		err = start_uapi(hub, error);
+	hub->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	hub->started_s = (double)time(NULL);
 	if (!err)
 		err = metrics_new(
 			&hub->metrics, &hub->loop, &hub->options->metrics, on_metrics, hub, error);

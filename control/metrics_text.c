@@ -111,6 +111,77 @@ static void put_state(struct out *o)
 		"Allocations that the limit did not allow.");
 }
 
+static void put_queues(struct out *o)
+{
+	const struct wgh_snapshot *s = o->in->snapshot;
+	const struct wgh_stats *stats = o->in->stats;
+
+	put_one(o, "wghub_handshake_queue_messages", "gauge", stats->n_handshakes_waiting,
+		"Handshake messages that wait; from an eighth of the limit on cookies are asked "
+		"for.");
+	put_one(o, "wghub_handshake_queue_limit_messages", "gauge", stats->handshakes_waiting_max,
+		"How many may wait.");
+	put_one(o, "wghub_control_queue_bytes", "gauge", stats->control_waiting_bytes,
+		"What workers have to tell the control side: packets without a session, flows.");
+	put_one(o, "wghub_control_queue_limit_bytes", "gauge", stats->control_waiting_max_bytes,
+		"How much may wait.");
+	put_one(o, "wghub_staged_bytes", "gauge", stats->staged_bytes,
+		"Packets that wait for a session.");
+	put_one(o, "wghub_staged_limit_bytes", "gauge", stats->staged_max_bytes,
+		"How much may wait.");
+	put_one(o, "wghub_udp_queue_bytes", "gauge", s->udp_waiting_bytes,
+		"Received datagrams that wait in the system.");
+	put_one(o, "wghub_udp_queue_limit_bytes", "gauge", s->udp_waiting_max_bytes,
+		"How much may wait there.");
+	put_one(o, "wghub_udp_queue_lost_datagrams_total", "counter", s->n_udp_lost,
+		"Datagrams that found no room there.");
+}
+
+static void put_events(struct out *o)
+{
+	const struct metrics_events *e = o->in->events;
+
+	if (!e->to)
+		return;
+	head(o, "wghub_event_lines_total", "counter", "Events written, by where they go.");
+	for (unsigned i = 0; e[i].to; i++)
+		fprintf(o->file,
+			"wghub_event_lines_total{interface=\"%s\",to=\"%s\"} %" PRIu64 "\n",
+			o->in->interface, e[i].to, e[i].n_lines);
+	head(o, "wghub_event_lines_lost_total", "counter",
+		"Events that were not written there, or not taken by the command.");
+	for (unsigned i = 0; e[i].to; i++)
+		fprintf(o->file,
+			"wghub_event_lines_lost_total{interface=\"%s\",to=\"%s\"} %" PRIu64 "\n",
+			o->in->interface, e[i].to, e[i].n_lost);
+	if (!o->in->has_command)
+		return;
+	put_one(o, "wghub_event_command_queue_bytes", "gauge", o->in->command_waiting_bytes,
+		"Events that wait for the command.");
+	put_one(o, "wghub_event_command_runs_total", "counter", o->in->n_command_runs,
+		"How often the command was run.");
+	put_one(o, "wghub_event_command_failures_total", "counter", o->in->n_command_failed,
+		"How often it did not take its lines.");
+}
+
+/* Prometheus's own names for every process. */
+static void put_process(struct out *o)
+{
+	if (o->in->resident_bytes) {
+		head(o, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.");
+		fprintf(o->file, "process_resident_memory_bytes %" PRIu64 "\n",
+			o->in->resident_bytes);
+	}
+	if (!(o->in->started_s > 0))
+		return;
+	head(o, "process_cpu_seconds_total", "counter",
+		"Total user and system CPU time spent in seconds.");
+	fprintf(o->file, "process_cpu_seconds_total %.2f\n", o->in->cpu_s);
+	head(o, "process_start_time_seconds", "gauge",
+		"Start time of the process since unix epoch in seconds.");
+	fprintf(o->file, "process_start_time_seconds %.2f\n", o->in->started_s);
+}
+
 /* ---- of the peers ---- */
 
 enum column { SENT, RECEIVED, HANDSHAKE, N_COLUMNS };
@@ -223,6 +294,9 @@ int metrics_text(char **text, size_t *n, const struct metrics_input *input)
 	put_hub(&o);
 	put_packets(&o);
 	put_state(&o);
+	put_queues(&o);
+	put_events(&o);
+	put_process(&o);
 	put_peers(&o);
 	failed = ferror(o.file) != 0;
 	failed |= fclose(o.file) != 0;

@@ -25,6 +25,15 @@ struct metrics_input {
 	void *name_arg;
 	uint64_t n_roams;
 	int64_t now_s; /* CLOCK_REALTIME */
+	struct metrics_events {
+		const char *to; /* NULL: no more */
+		uint64_t n_lines, n_lost;
+	} events[3];
+	bool has_command; /* that gets events */
+	uint64_t command_waiting_bytes, n_command_runs, n_command_failed;
+	/* Of the process; 0: not known. */
+	uint64_t resident_bytes;
+	double cpu_s, started_s;
 	size_t peers_max;
 };
 

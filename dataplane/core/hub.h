@@ -107,7 +107,7 @@ struct hub {
 		unknown_report_ns; /* next event of these kinds may be reported then */
 	uint64_t tai_s; /* our last timestamp */
 	uint32_t tai_ns;
-	uint64_t staged_bytes; /* of all peers */
+	_Atomic uint64_t staged_bytes; /* of all peers */
 	uint16_t listen_port;
 	bool up;
 	_Atomic uint64_t drops[DROP_N]; /* of the control side; workers have their own */

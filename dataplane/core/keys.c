@@ -227,7 +227,7 @@ static struct staged_packet *staged_take(struct hub *hub, struct peer *peer)
 	if (!packet->next)
 		peer->staged_last = NULL;
 	peer->n_staged--;
-	hub->staged_bytes -= staged_size(packet->len_bytes);
+	owner_add(&hub->staged_bytes, -(uint64_t)staged_size(packet->len_bytes));
 	return packet;
 }
 
@@ -246,7 +246,7 @@ void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32
 		hub_drop(hub, DROP_STAGED_FULL, 1);
 		peer_drop(peer, DROP_STAGED_FULL, 1);
 	}
-	if (hub->staged_bytes + staged_size(len_bytes) <= STAGED_BYTES_TOTAL)
+	if (relaxed_get(&hub->staged_bytes) + staged_size(len_bytes) <= STAGED_BYTES_TOTAL)
 		packet = mem_new(hub->options.budget, 1, staged_size(len_bytes));
 	if (!packet) {
 		hub_drop(hub, DROP_STAGED_FULL, 1);
@@ -262,7 +262,7 @@ void staged_add(struct hub *hub, struct peer *peer, const uint8_t *bytes, uint32
 		peer->staged_first = packet;
 	peer->staged_last = packet;
 	peer->n_staged++;
-	hub->staged_bytes += staged_size(len_bytes);
+	owner_add(&hub->staged_bytes, staged_size(len_bytes));
 }
 
 void staged_send(struct hub *hub, struct peer *peer, uint64_t now_ns)

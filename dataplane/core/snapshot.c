@@ -78,6 +78,14 @@ static void add_worker(struct wgh_stats *stats, struct worker_stats *w)
 	stats->n_keepalives_in += relaxed_get(&w->n_keepalives);
 }
 
+static void add_queues(struct wgh_stats *stats, const struct worker *w)
+{
+	stats->n_handshakes_waiting += ring_count(&w->handshakes);
+	stats->handshakes_waiting_max += HANDSHAKE_QUEUE_MESSAGES;
+	stats->control_waiting_bytes += ring_bytes(&w->events);
+	stats->control_waiting_max_bytes += w->events.size_bytes;
+}
+
 int hub_stats(const struct hub *const_hub, struct wgh_stats *stats)
 {
 	struct hub *hub = (struct hub *)const_hub; /* atomic loads want it */
@@ -88,8 +96,12 @@ int hub_stats(const struct hub *const_hub, struct wgh_stats *stats)
 	if (stats->size < sizeof all.size + sizeof all.drops + sizeof all.n_drops)
 		return -EINVAL;
 	all.n_peers = relaxed_get(&hub->peers.n_peers);
-	for (unsigned i = 0; i < hub->options.n_workers; i++)
+	for (unsigned i = 0; i < hub->options.n_workers; i++) {
 		add_worker(&all, &hub->workers[i]->stats);
+		add_queues(&all, hub->workers[i]);
+	}
+	all.staged_bytes = relaxed_get(&hub->staged_bytes);
+	all.staged_max_bytes = STAGED_BYTES_TOTAL;
 	for (unsigned r = 0; all.drops && r < all.n_drops; r++) {
 		all.drops[r] = r < DROP_N ? relaxed_get(&hub->drops[r]) : 0;
 		for (unsigned i = 0; r < DROP_N && i < hub->options.n_workers; i++)

@@ -295,6 +295,9 @@ struct wgh_snapshot {
 	size_t n_addresses;
 	struct wgh_peer_view *peers;
 	size_t n_peers;
+	/* A device's UDP sockets, all together: bytes that wait in the system, the most that may, and
+	 * datagrams that found no room since the sockets were opened. */
+	uint64_t udp_waiting_bytes, udp_waiting_max_bytes, n_udp_lost;
 };
 
 /* Wipes the keys in it. NULL is fine. */
@@ -314,6 +317,11 @@ struct wgh_stats {
 	uint64_t n_events_lost; /* the ring was full */
 	uint64_t memory_bytes, memory_peak_bytes, memory_limit_bytes; /* limit 0: none */
 	uint64_t n_memory_refused; /* allocations that the budget did not allow */
+	/* What waits, and the most that may; what comes then is dropped with a reason, or counted in
+	 * n_events_lost. */
+	uint64_t n_handshakes_waiting, handshakes_waiting_max; /* messages */
+	uint64_t control_waiting_bytes, control_waiting_max_bytes; /* from workers to the control side */
+	uint64_t staged_bytes, staged_max_bytes; /* packets that wait for a session */
 };
 
 /* Names of the AEAD back ends that this machine can run, fastest first, NULL at the end. Constant. */

@@ -288,6 +288,21 @@ static unsigned offloads_in_use(const struct wgh_device *device)
 	return offloads;
 }
 
+/* Main alone gives sockets to carriers and waits until they have them. */
+static void add_udp_queues(const struct wgh_device *device, struct wgh_snapshot *s)
+{
+	for (unsigned i = 0; device->up && i < device->options.n_workers; i++) {
+		const struct udp_pair *pair = device->carriers[i].sockets;
+
+		if (!pair)
+			continue;
+		udp_add_queue(&pair->v4, &s->udp_waiting_bytes, &s->udp_waiting_max_bytes,
+			&s->n_udp_lost);
+		udp_add_queue(&pair->v6, &s->udp_waiting_bytes, &s->udp_waiting_max_bytes,
+			&s->n_udp_lost);
+	}
+}
+
 int device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot)
 {
 	int err;
@@ -300,5 +315,6 @@ int device_snapshot(struct wgh_device *device, struct wgh_snapshot **snapshot)
 	(*snapshot)->listen_port = device->up ? device->port : device->wanted_port;
 	(*snapshot)->fwmark = device->fwmark;
 	(*snapshot)->offloads = offloads_in_use(device);
+	add_udp_queues(device, *snapshot);
 	return 0;
 }

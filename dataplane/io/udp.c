@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -241,4 +242,17 @@ unsigned udp_endpoint_to_sockaddr(struct sockaddr_storage *out, const struct wgh
 		.sin6_scope_id = endpoint->scope_id};
 	memcpy(&v6->sin6_addr, endpoint->addr, 16);
 	return sizeof *v6;
+}
+
+void udp_add_queue(
+	const struct udp_socket *s, uint64_t *bytes, uint64_t *max_bytes, uint64_t *n_lost)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof info;
+
+	if (s->fd < 0 || getsockopt(s->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+		return;
+	*bytes += info[SK_MEMINFO_RMEM_ALLOC];
+	*max_bytes += info[SK_MEMINFO_RCVBUF];
+	*n_lost += info[SK_MEMINFO_DROPS];
 }

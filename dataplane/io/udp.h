@@ -87,6 +87,11 @@ struct udp_sent {
 void udp_send(struct udp_socket *s, struct udp_tx *tx, const struct wgh_burst *bursts, size_t n,
 	struct udp_sent *sent);
 
+/* What waits in the system, of how much, and what found no room; added to all three. Where the
+ * system does not tell (before Linux 4.12), nothing. */
+void udp_add_queue(
+	const struct udp_socket *s, uint64_t *bytes, uint64_t *max_bytes, uint64_t *n_lost);
+
 /* One small message (handshakes): tos is the whole IP_TOS / traffic class byte. 0 or negative
  * errno; the same second try without the sticky source, *source_lost says so. */
 int udp_send_one(struct udp_socket *s, const struct wgh_endpoint *to, const void *data,

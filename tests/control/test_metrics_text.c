@@ -136,6 +136,62 @@ static void test_hub_tells_drops_offloads_roams_and_memory(void **state)
 	assert_has(text, ",aead=\"sodium\",");
 }
 
+static void test_queues_have_a_gauge_and_its_limit(void **state)
+{
+	struct world *w = *state;
+	const char *text;
+
+	w->stats.n_handshakes_waiting = 1;
+	w->stats.handshakes_waiting_max = 2;
+	w->stats.control_waiting_bytes = 3;
+	w->stats.control_waiting_max_bytes = 4;
+	w->stats.staged_bytes = 5;
+	w->stats.staged_max_bytes = 6;
+	w->snapshot.udp_waiting_bytes = 7;
+	w->snapshot.udp_waiting_max_bytes = 8;
+	w->snapshot.n_udp_lost = 9;
+	text = make(w);
+	assert_has(text, "\nwghub_handshake_queue_messages{interface=\"wg0\"} 1\n");
+	assert_has(text, "\nwghub_handshake_queue_limit_messages{interface=\"wg0\"} 2\n");
+	assert_has(text, "\nwghub_control_queue_bytes{interface=\"wg0\"} 3\n");
+	assert_has(text, "\nwghub_control_queue_limit_bytes{interface=\"wg0\"} 4\n");
+	assert_has(text, "\nwghub_staged_bytes{interface=\"wg0\"} 5\n");
+	assert_has(text, "\nwghub_staged_limit_bytes{interface=\"wg0\"} 6\n");
+	assert_has(text, "\nwghub_udp_queue_bytes{interface=\"wg0\"} 7\n");
+	assert_has(text, "\nwghub_udp_queue_limit_bytes{interface=\"wg0\"} 8\n");
+	assert_has(text, "\nwghub_udp_queue_lost_datagrams_total{interface=\"wg0\"} 9\n");
+}
+
+static void test_events_and_process_are_told_where_there_are_some(void **state)
+{
+	struct world *w = *state;
+	const char *text = make(w);
+
+	assert_null(strstr(text, "wghub_event_"));
+	assert_null(strstr(text, "process_"));
+	w->input.events[0] = (struct metrics_events){"file", 10, 1};
+	text = make(w);
+	assert_has(text, "\nwghub_event_lines_total{interface=\"wg0\",to=\"file\"} 10\n");
+	assert_has(text, "\nwghub_event_lines_lost_total{interface=\"wg0\",to=\"file\"} 1\n");
+	assert_null(strstr(text, "wghub_event_command"));
+	w->input.events[1] = (struct metrics_events){"command", 20, 2};
+	w->input.has_command = true;
+	w->input.command_waiting_bytes = 3;
+	w->input.n_command_runs = 4;
+	w->input.n_command_failed = 5;
+	w->input.resident_bytes = 123456789;
+	w->input.cpu_s = 1.5;
+	w->input.started_s = NOW_S;
+	text = make(w);
+	assert_has(text, "\nwghub_event_lines_lost_total{interface=\"wg0\",to=\"command\"} 2\n");
+	assert_has(text, "\nwghub_event_command_queue_bytes{interface=\"wg0\"} 3\n");
+	assert_has(text, "\nwghub_event_command_runs_total{interface=\"wg0\"} 4\n");
+	assert_has(text, "\nwghub_event_command_failures_total{interface=\"wg0\"} 5\n");
+	assert_has(text, "\nprocess_resident_memory_bytes 123456789\n");
+	assert_has(text, "\nprocess_cpu_seconds_total 1.50\n");
+	assert_has(text, "\nprocess_start_time_seconds 1700000000.00\n");
+}
+
 static void test_names_cannot_end_a_label_or_a_line(void **state)
 {
 	struct world *w = *state;
@@ -218,7 +274,7 @@ static void test_each_series_stands_under_its_help_and_type(void **state)
 			has_type = true;
 		} else {
 			assert_true(has_type);
-			assert_int_equal(strcspn(line, "{"), strlen(name));
+			assert_int_equal(strcspn(line, "{ "), strlen(name));
 			assert_memory_equal(line, name, strlen(name));
 		}
 	}
@@ -232,6 +288,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_peers_have_the_names_and_labels_of_existing_dashboards),
 		TEST(test_hub_tells_drops_offloads_roams_and_memory),
+		TEST(test_queues_have_a_gauge_and_its_limit),
+		TEST(test_events_and_process_are_told_where_there_are_some),
 		TEST(test_names_cannot_end_a_label_or_a_line),
 		TEST(test_long_list_of_prefixes_is_cut_at_a_prefix),
 		TEST(test_peers_past_the_limit_are_one_sum),

@@ -130,6 +130,7 @@ static void test_classify_carries_data_while_the_handshake_queue_is_full(void **
 
 static void test_classify_queues_the_message_with_its_source(void **state)
 {
+	struct wgh_stats stats = {.size = sizeof stats};
 	struct worker_handshake record;
 	struct wire_initiation msg;
 
@@ -138,7 +139,12 @@ static void test_classify_queues_the_message_with_its_source(void **state)
 	remote_initiation(&f, &a, &msg);
 	fixture_udp_only(&f, &a.endpoint, &msg, sizeof msg);
 	assert_true(f.worker->out.control);
+	assert_int_equal(hub_stats(f.hub, &stats), 0);
+	assert_int_equal(stats.n_handshakes_waiting, 1);
+	assert_int_equal(stats.handshakes_waiting_max, HANDSHAKE_QUEUE_MESSAGES);
 	assert_true(ring_pop(&f.worker->handshakes, &record, sizeof record) > 0);
+	assert_int_equal(hub_stats(f.hub, &stats), 0);
+	assert_int_equal(stats.n_handshakes_waiting, 0);
 	assert_int_equal(record.len_bytes, sizeof msg);
 	assert_memory_equal(record.message, &msg, sizeof msg);
 	assert_int_equal(record.from.port, a.endpoint.port);

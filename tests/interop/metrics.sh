@@ -42,13 +42,19 @@ refused() {
 
 test_promtool_has_nothing_to_say() {
 	world 1
-	up 1 --metrics 127.0.0.1:9586
+	up 1 --metrics 127.0.0.1:9586 --events $T/events --events-command 'cat >/dev/null'
 	peer 1
 	ping_ok p1 "$(inner4 0)"
 	get http://127.0.0.1:9586/metrics >$T/metrics
 	promtool check metrics <$T/metrics >$T/said 2>&1 || fail "$(cat $T/said)"
 	equal "$(cat $T/said)" ""
 	grep -q '^wghub_peers_connected{interface="hub0"} 1$' $T/metrics || fail "$(grep connected $T/metrics)"
+	value() { sed -n "s/^$1 //p" $T/metrics; }
+	must "no memory" [ "$(value process_resident_memory_bytes)" -gt 1000000 ]
+	must "no room in the system" [ "$(value 'wghub_udp_queue_limit_bytes{interface="hub0"}')" -gt 100000 ]
+	must "no lines" [ "$(value 'wghub_event_lines_total{interface="hub0",to="file"}')" -ge 2 ]
+	must "no lines for the command" [ "$(value 'wghub_event_lines_total{interface="hub0",to="command"}')" -ge 2 ]
+	must "no queue for the command" [ "$(value 'wghub_event_command_failures_total{interface="hub0"}')" = 0 ]
 }
 
 # Answers of the real Prometheus, its value alone.

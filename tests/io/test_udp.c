@@ -332,6 +332,30 @@ static void test_without_gso_each_packet_is_a_message(void **state)
 	pair_free(p);
 }
 
+static void test_what_waits_in_the_system_is_told_with_what_found_no_room(void **state)
+{
+	struct pair *p = pair_new(WGH_IPV4, false, false);
+	uint64_t bytes = 0, max_bytes = 0, n_lost = 0;
+	int small = 4096;
+	socklen_t len = sizeof small;
+
+	(void)state;
+	assert_int_equal(setsockopt(p->to.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	assert_int_equal(getsockopt(p->to.fd, SOL_SOCKET, SO_RCVBUF, &small, &len), 0);
+	udp_add_queue(&p->to, &bytes, &max_bytes, &n_lost);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(n_lost, 0);
+	assert_int_equal(max_bytes, small);
+	for (unsigned k = 0; k < 150; k++)
+		packet_add(p, 500, 0, 0);
+	burst_send(p, &p->to_endpoint);
+	udp_add_queue(&p->to, &bytes, &max_bytes, &n_lost);
+	assert_true(bytes >= 500);
+	assert_int_equal(max_bytes, 2 * small); /* it adds */
+	assert_true(n_lost > 0 && n_lost < 150);
+	pair_free(p);
+}
+
 static void test_switched_off_offloads_are_off(void **state)
 {
 	struct pair *p = pair_new(WGH_IPV4, false, false);
@@ -962,6 +986,7 @@ int main(void)
 		cmocka_unit_test(test_segmented_send_is_cut_off_below_64_kib),
 		cmocka_unit_test(test_outer_packets_may_be_fragmented),
 		cmocka_unit_test(test_without_gso_each_packet_is_a_message),
+		cmocka_unit_test(test_what_waits_in_the_system_is_told_with_what_found_no_room),
 		cmocka_unit_test(test_switched_off_offloads_are_off),
 		cmocka_unit_test(test_ecn_of_each_packet_arrives),
 		cmocka_unit_test(test_empty_datagrams_are_packets),

@@ -209,6 +209,7 @@ static void test_waiting_packets_of_all_peers_are_bounded_together(void **state)
 	struct sim_hub *hub = sim_hub_new(sim, true, 1), *ghost = sim_hub_new(sim, true, 1);
 	const struct x25519_secret base = ghost->secret;
 	uint8_t packet[SIM_PACKET_BYTES_MAX];
+	struct wgh_stats stats = {.size = sizeof stats};
 
 	/* 120 peers that never answer, 128 packets of 1400 bytes for each: 21 MB. */
 	for (uint8_t i = 0; i < 120; i++) {
@@ -228,6 +229,9 @@ static void test_waiting_packets_of_all_peers_are_bounded_together(void **state)
 		assert_true(hub->hub->staged_bytes <= STAGED_BYTES_TOTAL);
 	}
 	assert_true(hub->hub->staged_bytes > STAGED_BYTES_TOTAL - 2000);
+	assert_int_equal(hub_stats(hub->hub, &stats), 0);
+	assert_int_equal(stats.staged_bytes, hub->hub->staged_bytes);
+	assert_int_equal(stats.staged_max_bytes, STAGED_BYTES_TOTAL);
 	assert_true(sim_drops(hub, DROP_STAGED_FULL) > 1000);
 	sim_check(hub);
 	sim_run(sim, 200 * NS_PER_S);
