@@ -209,7 +209,8 @@ static void test_change_remove_and_add_again_in_one_set_makes_a_new_peer(void **
 	assert_non_null(remote_peer(&f, &a));
 	assert_int_not_equal(remote_peer(&f, &a)->serial, serial);
 	assert_null(relaxed_get(&remote_peer(&f, &a)->current));
-	assert_true(ct_is_zero(remote_peer(&f, &a)->last_timestamp, 12)); /* the one cure of 3.4 */
+	assert_true(ct_is_zero(
+		remote_peer(&f, &a)->last_timestamp, 12)); /* for one whose clock was set back */
 	assert_false(relaxed_get(&remote_peer(&f, &a)->has_endpoint));
 	assert_null(owner_of(1));
 	assert_ptr_equal(owner_of(7), remote_peer(&f, &a));

@@ -112,7 +112,7 @@ static void test_classify_keeps_the_good_ones_of_a_mixed_burst(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_TYPE), 1);
 }
 
-/* 4.7: a full queue of handshakes drops handshakes and nothing else. */
+/* A full queue of handshakes drops handshakes and nothing else. */
 static void test_classify_carries_data_while_the_handshake_queue_is_full(void **state)
 {
 	struct inner p = inner4(1, 254, 10);

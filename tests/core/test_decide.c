@@ -98,7 +98,7 @@ static void assert_icmp6(const struct remote *r, size_t i, uint8_t type, uint8_t
 
 /* ---- from peer to peer ---- */
 
-/* 9.1: TTL and header checksum, and nothing else. */
+/* TTL and header checksum, and nothing else. */
 static void test_decide_forwards_ipv4_changing_only_ttl_and_checksum(void **state)
 {
 	struct inner p = inner4(1, 2, 100), got, want = p;
@@ -148,7 +148,7 @@ static void test_decide_source_must_be_the_sender_s_by_longest_prefix(void **sta
 		{inner4(1, 2, 10), true},
 		{inner4(2, 2, 10), false}, /* another's */
 		{inner4(99, 2, 10), false}, /* nobody's */
-		{inner4(254, 2, 10), false}, /* the hub's: 9.10 */
+		{inner4(254, 2, 10), false}, /* the hub's */
 		{inner6(1, 2, 10), true},
 		{inner6(2, 1, 10), false},
 		{inner6(99, 2, 10), false},
@@ -162,7 +162,7 @@ static void test_decide_source_must_be_the_sender_s_by_longest_prefix(void **sta
 		assert_int_equal(f.n_sent, cases[i].passes);
 	}
 	assert_int_equal(fixture_drops(&f, DROP_SOURCE), 6);
-	/* A shorter prefix over all of them gives nothing that others hold: 8.2. */
+	/* A shorter prefix over all of them gives nothing that others hold. */
 	give(&a, prefix4(10, 0, 0, 0, 8));
 	give(&a, prefix6(0, 16));
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -174,7 +174,7 @@ static void test_decide_source_must_be_the_sender_s_by_longest_prefix(void **sta
 	}
 }
 
-/* 8.4: a mapped address is no IPv4 address, and no router forwards it. */
+/* A mapped address is no IPv4 address, and no router forwards it. */
 static void test_decide_ipv4_prefix_is_not_the_owner_of_a_mapped_address(void **state)
 {
 	struct inner p = inner6(1, 2, 10);
@@ -287,7 +287,7 @@ static void test_decide_hairpin_is_silent(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_HAIRPIN), 1);
 }
 
-/* 9.9: bursts of ten for each peer, then ten a second. */
+/* Bursts of ten for each peer, then ten a second. */
 static void test_decide_errors_are_rate_limited_for_each_peer(void **state)
 {
 	struct inner pa = inner4(1, 99, 10), pb = inner4(2, 99, 10);
@@ -366,7 +366,7 @@ static void test_decide_errors_are_limited_in_one_batch(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_NO_ROUTE), N);
 }
 
-/* ---- ECN: 6.8 ---- */
+/* ---- ECN ---- */
 
 /* Sends p from a with this outer codepoint. */
 static void send_with_ecn(const struct inner *p, uint8_t ecn)
@@ -424,7 +424,7 @@ static void test_decide_hub_without_tun_answers_echo(void **state)
 	struct inner p = inner_echo4(1, 254), got;
 
 	(void)state;
-	p.data[8] = 1; /* not forwarded, so the TTL does not matter: 9.2 */
+	p.data[8] = 1; /* not forwarded, so the TTL does not matter */
 	inner_mend(&p);
 	send_from(&a, &p);
 	assert_icmp4(&a, 0, 0, 0);

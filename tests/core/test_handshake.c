@@ -59,12 +59,12 @@ static void test_handshake_answers_an_initiation_and_follows_its_source(void **s
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_ROAMED), 1);
 	assert_non_null(peer()->next);
 	assert_null(current());
-	assert_int_equal(peer()->last_handshake_wall_ns, 0); /* not before its confirmation: 5.10 */
+	assert_int_equal(peer()->last_handshake_wall_ns, 0); /* not before its confirmation */
 	remote_send(&f, &a, NULL, 0);
 	assert_true(peer()->last_handshake_wall_ns == f.wall_ns);
 }
 
-/* 2.3: every byte of an initiation, its macs mended again: silence, and nothing has changed. */
+/* Every byte of an initiation, its macs mended again: silence, and nothing has changed. */
 static void test_handshake_refused_initiation_changes_nothing(void **state)
 {
 	const struct wgh_endpoint elsewhere = endpoint4(66, 66);
@@ -92,7 +92,7 @@ static void test_handshake_refused_initiation_changes_nothing(void **state)
 	assert_int_equal(f.n_sent, 1);
 }
 
-/* 3.1: equal or lower is a replay, wherever it comes from and whatever happened since. */
+/* Equal or lower is a replay, wherever it comes from and whatever happened since. */
 static void test_handshake_replayed_initiation_changes_nothing_ever(void **state)
 {
 	const struct wgh_endpoint elsewhere = endpoint4(66, 66);
@@ -189,7 +189,6 @@ static void test_handshakes_of_unknown_keys_are_reported_20_times_a_second(void 
 	assert_int_equal(fixture_drops(&f, DROP_UNKNOWN_PEER), 200);
 }
 
-/* 3.3 */
 static void test_handshake_second_initiation_within_20_ms_is_dropped(void **state)
 {
 	struct wire_initiation msg;
@@ -205,7 +204,7 @@ static void test_handshake_second_initiation_within_20_ms_is_dropped(void **stat
 	begin_from_remote(1);
 }
 
-/* 5.7: whoever begins and never confirms costs one waiting keypair, however often. */
+/* Whoever begins and never confirms costs one waiting keypair, however often. */
 static void test_handshake_unconfirmed_ones_cost_bounded_memory(void **state)
 {
 	(void)state;
@@ -236,7 +235,6 @@ static void test_handshake_of_a_peer_with_a_low_order_key_is_never_made(void **s
 	assert_int_equal(f.hub->handshakes.n_used, 0);
 }
 
-/* 7.8 */
 static void test_handshake_is_not_answered_to_addresses_that_are_no_host(void **state)
 {
 	struct wgh_endpoint bad[] = {endpoint4(1, 0), endpoint4(1, 5), endpoint4(1, 5),
@@ -292,7 +290,6 @@ static void timestamp_of(size_t i, uint8_t out[WIRE_TIMESTAMP_BYTES])
 	assert_true(noise_initiation_verify(&noise, out, msg, ss));
 }
 
-/* 3.2 */
 static void test_handshake_timestamp_is_tai64n_without_its_fine_grain(void **state)
 {
 	uint8_t t[WIRE_TIMESTAMP_BYTES];
@@ -328,7 +325,7 @@ static void test_handshake_timestamps_rise_whatever_the_wall_clock_does(void **s
 	}
 }
 
-/* 2.4: any number of wrong responses, then the right one; afterwards the same again is nothing. */
+/* Any number of wrong responses, then the right one; afterwards the same again is nothing. */
 static void test_handshake_wrong_responses_do_not_spoil_the_right_one(void **state)
 {
 	const struct wgh_endpoint elsewhere = endpoint4(66, 66);
@@ -402,7 +399,7 @@ static void test_handshake_response_moves_the_endpoint(void **state)
 	assert_int_equal(f.sent[1].to.port, 40); /* the confirmation goes there already */
 }
 
-/* 2.13: both begin at once; whoever completes last wins, and both keys open. */
+/* Both begin at once; whoever completes last wins, and both keys open. */
 static void test_handshake_both_at_once_ends_in_one_session(void **state)
 {
 	struct wire_initiation theirs;
@@ -432,7 +429,7 @@ static void test_handshake_both_at_once_ends_in_one_session(void **state)
 	assert_true(current()->initiator);
 }
 
-/* ---- indices: 2.6 ---- */
+/* ---- indices ---- */
 
 static void test_handshake_index_that_is_taken_is_drawn_again(void **state)
 {
@@ -499,7 +496,7 @@ static void test_handshake_two_peers_may_use_the_same_index_of_theirs(void **sta
 	assert_true(remote_open(&b, &f.sent[1], plain) > 0);
 }
 
-/* ---- slots: 5.4 ---- */
+/* ---- slots ---- */
 
 static void test_handshake_slots_of_an_initiator(void **state)
 {

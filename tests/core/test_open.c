@@ -124,7 +124,7 @@ static void test_open_takes_a_message_of_65507_bytes(void **state)
 	assert_int_equal(f.tun[0].len_bytes, sizeof inner);
 }
 
-/* ---- refusal changes nothing: 6.1 ---- */
+/* ---- refusal changes nothing ---- */
 
 static void test_open_refuses_every_flipped_bit_and_changes_nothing(void **state)
 {
@@ -189,7 +189,7 @@ static void test_open_replayed_keepalive_changes_nothing(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_REPLAY), 1);
 }
 
-/* 6.3: up to 8128 below the greatest, once each, in any order. */
+/* Up to 8128 below the greatest, once each, in any order. */
 static void test_open_window_reaches_back_8128_counters(void **state)
 {
 	struct message m;
@@ -207,7 +207,7 @@ static void test_open_window_reaches_back_8128_counters(void **state)
 	assert_int_equal(fixture_drops(&f, DROP_REPLAY), 1);
 }
 
-/* 6.2: at the limit and above: dropped, and the window stays. */
+/* At the limit and above: dropped, and the window stays. */
 static void test_open_refuses_counters_at_the_limit_without_moving_the_window(void **state)
 {
 	struct picture before;
@@ -262,7 +262,7 @@ static void test_open_refuses_a_message_under_another_peer_s_index(void **state)
 	assert_int_equal(relaxed_get(&peer()->drops[DROP_AUTH]), 0);
 }
 
-/* ---- roaming: 7.1 ---- */
+/* ---- roaming ---- */
 
 static void test_open_endpoint_follows_the_last_valid_message(void **state)
 {
@@ -297,10 +297,10 @@ static void test_open_keepalive_moves_the_endpoint_too(void **state)
 	remote_connect(&f, &a);
 	remote_seal(&a, message, NULL, 0);
 	fixture_udp(&f, &other, message, 32);
-	assert_int_equal(peer_endpoint(peer()).family, WGH_IPV6); /* 7.7 */
+	assert_int_equal(peer_endpoint(peer()).family, WGH_IPV6);
 }
 
-/* A packet that decrypts and passes the window counts, whatever is inside: 6.7. */
+/* A packet that decrypts and passes the window counts, whatever is inside. */
 static void test_open_counts_a_message_with_a_bad_inner_packet_as_received(void **state)
 {
 	struct wgh_endpoint other = endpoint4(50, 50);
@@ -316,7 +316,7 @@ static void test_open_counts_a_message_with_a_bad_inner_packet_as_received(void 
 	assert_int_equal(fixture_drops(&f, DROP_INNER_VERSION), 1);
 }
 
-/* ---- confirmation: 5.4, 5.5 ---- */
+/* ---- confirmation ---- */
 
 static void test_open_confirms_the_next_key_with_its_first_valid_message_only(void **state)
 {
@@ -360,7 +360,7 @@ static void test_open_takes_messages_under_next_current_and_previous(void **stat
 	assert_true(remote_take_response(&a, &f.sent[0]));
 	give(&m[0]);
 	give(&m[1]);
-	assert_int_equal(f.n_tun, 1); /* answering threw the previous one away: 5.4 */
+	assert_int_equal(f.n_tun, 1); /* answering threw the previous one away */
 	assert_int_equal(fixture_drops(&f, DROP_NO_SESSION), 1);
 	m[2] = sealed(50);
 	give(&m[2]);
@@ -372,7 +372,7 @@ static void test_open_takes_messages_under_next_current_and_previous(void **stat
 	assert_int_equal(f.n_tun, 3);
 }
 
-/* ---- renewal: 5.1 ---- */
+/* ---- renewal ---- */
 
 static void test_open_initiator_renews_on_receiving_after_165_s_once(void **state)
 {

@@ -44,7 +44,7 @@ static bool is_initiation(const struct sent *sent)
 	return sent->len_bytes == sizeof(struct wire_initiation);
 }
 
-/* ---- padding: 6.5 ---- */
+/* ---- padding ---- */
 
 static void test_seal_pads_with_zeros_to_16_but_not_beyond_the_mtu(void **state)
 {
@@ -112,7 +112,7 @@ static void test_seal_does_not_pad_beyond_the_room_of_a_forwarded_packet(void **
 	fixture_run(&f);
 }
 
-/* ---- counters: 6.2 ---- */
+/* ---- counters ---- */
 
 static void test_seal_counters_start_at_zero_and_rise_by_one(void **state)
 {
@@ -182,7 +182,7 @@ static void test_seal_batch_that_does_not_fit_under_the_limit_waits_whole(void *
 	assert_true(relaxed_get(&current()->send_counter) >= limit);
 }
 
-/* ---- renewal: 5.1 ---- */
+/* ---- renewal ---- */
 
 static void test_seal_initiator_renews_when_sending_after_120_s(void **state)
 {
@@ -236,7 +236,7 @@ static void test_seal_sends_nothing_under_a_key_of_180_s(void **state)
 	assert_int_equal(peer()->n_staged, 1);
 }
 
-/* ---- no session: 5.6 ---- */
+/* ---- no session ---- */
 
 static void test_seal_packets_wait_and_go_out_in_order_with_our_session(void **state)
 {
@@ -259,7 +259,7 @@ static void test_seal_packets_wait_and_go_out_in_order_with_our_session(void **s
 	assert_int_equal(f.hub->staged_bytes, 0);
 }
 
-/* 5.5: the responder sends nothing before it was confirmed. */
+/* The responder sends nothing before it was confirmed. */
 static void test_seal_packets_wait_for_the_confirmation_of_their_session(void **state)
 {
 	struct wire_initiation msg;

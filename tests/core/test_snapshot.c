@@ -91,7 +91,7 @@ static void test_snapshot_shows_a_new_peer_with_zeros_and_none(void **state)
 	assert_int_equal(view_of(&b)->allowed_ips[0].addr.bytes[3], 2);
 }
 
-/* 5.10: a responder's handshake counts from its confirmation, by the wall clock. */
+/* A responder's handshake counts from its confirmation, by the wall clock. */
 static void test_snapshot_last_handshake_is_the_moment_of_confirmation(void **state)
 {
 	struct wire_initiation msg;
@@ -118,7 +118,7 @@ static void test_snapshot_last_handshake_of_an_initiator_is_the_response(void **
 	assert_int_equal(view_of(&b)->last_handshake_s, 1700000000);
 }
 
-/* 6.9: whole messages, handshakes included; what fails authentication counts nowhere. */
+/* Whole messages, handshakes included; what fails authentication counts nowhere. */
 static void test_snapshot_bytes_are_those_of_authenticated_messages(void **state)
 {
 	struct inner p = inner4(1, 2, 52); /* 80 bytes: 112 on the wire */

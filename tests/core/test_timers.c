@@ -97,7 +97,7 @@ static void set_keepalive(uint16_t seconds)
 	fixture_run(&f);
 }
 
-/* ---- retransmission: 5.2 a ---- */
+/* ---- retransmission ---- */
 
 static void test_timer_retry_sends_twenty_initiations_and_gives_up(void **state)
 {
@@ -164,7 +164,7 @@ static void test_timer_retry_drops_the_sticky_source(void **state)
 	assert_int_equal(f.sent[1].to.local_ifindex, 0);
 }
 
-/* 5.2 d: none within 5 s of a response of ours. The attempt goes on afterwards. */
+/* None within 5 s of a response of ours. The attempt goes on afterwards. */
 static void test_timer_retry_waits_five_seconds_after_a_response_of_ours(void **state)
 {
 	struct wire_initiation msg;
@@ -195,7 +195,7 @@ static void test_timer_first_initiation_waits_five_seconds_after_the_last(void *
 	assert_true(is_initiation(next_at(FIXTURE_START_NS + 5 * S)));
 }
 
-/* ---- passive keepalive: 5.2 b ---- */
+/* ---- passive keepalive ---- */
 
 static void test_timer_keepalive_answers_data_after_ten_seconds(void **state)
 {
@@ -244,7 +244,7 @@ static void test_timer_keepalive_is_cancelled_by_anything_sent(void **state)
 	silence_for(100 * S);
 }
 
-/* ---- unanswered data: 5.2 c ---- */
+/* ---- unanswered data ---- */
 
 static void test_timer_new_handshake_fifteen_seconds_after_unanswered_data(void **state)
 {
@@ -369,7 +369,7 @@ static void test_timer_new_handshake_also_after_waiting_packets_confirmed_our_se
 	assert_true(is_initiation(&f.sent[2]));
 }
 
-/* ---- persistent keepalive: 5.3 ---- */
+/* ---- persistent keepalive ---- */
 
 static void test_timer_persistent_keepalive_starts_at_once_with_a_handshake(void **state)
 {
@@ -447,7 +447,7 @@ static void test_timer_persistent_keepalive_changed_does_not_send_at_once(void *
 	assert_true(is_keepalive(next_at(f.now_ns + 30 * S)));
 }
 
-/* 5.1: an initiator that sends, and be it a keepalive, renews a key older than 120 s. */
+/* An initiator that sends, and be it a keepalive, renews a key older than 120 s. */
 static void test_timer_persistent_keepalive_renews_the_initiator_s_key(void **state)
 {
 	uint64_t start_ns;
@@ -491,7 +491,7 @@ static void test_timer_keepalive_of_a_responder_renews_nothing(void **state)
 		assert_true(is_keepalive(&f.sent[i]));
 }
 
-/* ---- wiping: 5.8 ---- */
+/* ---- wiping ---- */
 
 static void test_timer_wipe_kills_all_keys_540_s_after_the_last_session(void **state)
 {

@@ -25,7 +25,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* 6.4: packets of one pair stay in order, also when receivers alternate and chunks end between. */
+/* Packets of one pair stay in order, also when receivers alternate and chunks end between. */
 static void test_worker_keeps_the_order_of_each_receiver_s_packets(void **state)
 {
 	enum { N = 480 };
