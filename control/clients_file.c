@@ -276,7 +276,7 @@ int clients_text_remove(char **out, size_t *out_n, const char *text, size_t n,
 	return -ENOENT;
 }
 
-enum file_change { CHANGE_ADD, CHANGE_REMOVE, CHANGE_REPLACE };
+enum file_change { CHANGE_REMOVE, CHANGE_REPLACE };
 
 static int change_text(char **out, size_t *out_n, const struct file_text *file,
 	enum file_change kind, const struct client *client, struct wgh_error *error)
@@ -285,8 +285,6 @@ static int change_text(char **out, size_t *out_n, const struct file_text *file,
 	size_t n;
 	int err;
 
-	if (kind == CHANGE_ADD)
-		return clients_text_add(out, out_n, file->bytes, file->n, client, error);
 	err = clients_text_remove(&without, &n, file->bytes, file->n, &client->public_key, error);
 	if (kind == CHANGE_REMOVE) {
 		*out = without;
@@ -324,11 +322,6 @@ static int change_file(const char *path, enum file_change kind, const struct cli
 	file_text_fini(&file);
 	file_unlock(lock);
 	return err;
-}
-
-int clients_add(const char *path, const struct client *client, struct wgh_error *error)
-{
-	return change_file(path, CHANGE_ADD, client, error);
 }
 
 int clients_remove(const char *path, const struct wgh_public_key *key, struct wgh_error *error)

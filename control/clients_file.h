@@ -42,10 +42,9 @@ MUST_CHECK int clients_text_add(char **out, size_t *out_n, const char *text, siz
 MUST_CHECK int clients_text_remove(char **out, size_t *out_n, const char *text, size_t n,
 	const struct wgh_public_key *key, struct wgh_error *error);
 /* The same for the file: under its lock, by rename, 0600 where it is new. */
-MUST_CHECK int clients_add(const char *path, const struct client *client, struct wgh_error *error);
 MUST_CHECK int clients_remove(
 	const char *path, const struct wgh_public_key *key, struct wgh_error *error);
-/* Both at once: the key's old line goes, if there is one, and the new one comes. */
+/* The key's old line goes, if there is one, and the new one comes. */
 MUST_CHECK int clients_replace(
 	const char *path, const struct client *client, struct wgh_error *error);
 

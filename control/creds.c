@@ -72,7 +72,8 @@ static bool time_from_text(double *out, const char *text)
 	return true;
 }
 
-bool creds_time_read(double *out, const json_t *value)
+/* Number, or text: RFC 3339 or a number. */
+static bool read_time(double *out, const json_t *value)
 {
 	const char *text = json_string_value(value);
 	char *end;
@@ -93,26 +94,26 @@ bool creds_lifetime_read(double *out, const json_t *value)
 {
 	double seconds;
 
-	if (!creds_time_read(&seconds, value) || seconds <= 0)
+	if (!read_time(&seconds, value) || seconds <= 0)
 		return false;
 	*out = seconds < EXPIRES_IN_MAX_S ? seconds : EXPIRES_IN_MAX_S;
 	return true;
 }
 
 /* expires_at says when, created and expires_in together as well; one alone says nothing. */
-void creds_set_expiry(struct creds *c, const json_t *node, double now_s)
+static void set_expiry(struct creds *c, const json_t *node, double now_s)
 {
 	double created_s, at_s, lifetime_s;
 
 	c->expires_s = c->lifetime_s = INFINITY;
 	if (creds_lifetime_read(&lifetime_s, json_object_get(node, "expires_in")))
 		c->lifetime_s = lifetime_s;
-	if (creds_time_read(&at_s, json_object_get(node, "expires_at"))) {
+	if (read_time(&at_s, json_object_get(node, "expires_at"))) {
 		c->expires_s = at_s;
 		if (isinf(c->lifetime_s)) /* what is left of it is the best guess */
 			c->lifetime_s = at_s > now_s ? at_s - now_s : 0;
 	} else if (!isinf(c->lifetime_s) &&
-		creds_time_read(&created_s, json_object_get(node, "created"))) {
+		read_time(&created_s, json_object_get(node, "created"))) {
 		c->expires_s = created_s + c->lifetime_s;
 	}
 }
@@ -156,7 +157,7 @@ static int read_json(
 		c->client_id = copy_member(node, "client_id", &err);
 		c->client_secret = copy_member(node, "client_secret", &err);
 		c->oauth_url = copy_member(node, "url", &err);
-		creds_set_expiry(c, node, now_s);
+		set_expiry(c, node, now_s);
 		c->form = json_object_get(node, "expires_at") ? CREDS_EXPIRES_AT
 			: c->client_id && c->client_secret    ? CREDS_CLIENT_JSON
 							      : CREDS_PYTHON;

@@ -9,7 +9,7 @@
  *
  * Secrets are wiped with creds_free() and never part of an error. Times: seconds of CLOCK_REALTIME.
  * Threads: one at a time per object; pure but for creds_read() and creds_write(). Errors: -EINVAL
- *not credentials, -ENOMEM, one line.
+ * not credentials, -ENOMEM, one line.
  */
 #ifndef CONTROL_CREDS_H
 #define CONTROL_CREDS_H

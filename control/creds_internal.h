@@ -12,10 +12,8 @@
 void creds_string_free(char *text);
 /* May it stand in a header? */
 bool creds_is_token(const char *text);
-/* Number, or text: RFC 3339 or a number. */
-bool creds_time_read(double *out, const json_t *value);
+/* Seconds: a number, or a text that is one. */
 bool creds_lifetime_read(double *out, const json_t *value);
-void creds_set_expiry(struct creds *c, const json_t *node, double now_s);
 /* The object with the token: the root, or fioctl's clientcredentials in it. */
 const json_t *creds_node(const json_t *root);
 

@@ -63,25 +63,6 @@ MUST_CHECK int factory_server_find(struct server_file *server, const char *body,
 MUST_CHECK int factory_patch_body(
 	char **body, size_t *n, const char *name, const char *value, const char *reason);
 
-/* ---- device list ---- */
-
-struct factory_device {
-	char *name, *uuid, *group, *target, *status; /* "" where missing; printable as names are */
-	char *last_seen; /* text, as the API has it */
-	bool up_to_date;
-};
-
-struct factory_devices {
-	struct factory_device *items;
-	size_t n, cap;
-	char *next; /* of the last page that was added, or NULL */
-	unsigned n_pages;
-};
-
-MUST_CHECK int factory_devices_add(struct factory_devices *devices, const char *body, size_t n,
-	struct notes *notes, struct wgh_error *error);
-void factory_devices_fini(struct factory_devices *devices);
-
 /* Where a page's next leads, if that is the API's own origin (scheme, host, port). free() *url.
  * -EPERM: elsewhere; -EINVAL: no such URL; -ENOMEM. */
 MUST_CHECK int factory_next_url(char **url, const char *api_base, const char *next);

@@ -1,5 +1,5 @@
-/* factory_json_more.c - the rest of factory_json.h: the device list and its pages, what errors say,
- * and the answer that begins a device login. */
+/* factory_json_more.c - the rest of factory_json.h: where the next page is, what errors say, and
+ * the answer that begins a device login. */
 #include "control/factory_json.h"
 
 #include "control/array.h"
@@ -13,7 +13,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define PAGES_MAX 10000
 #define URL_CHARS_MAX 4096
 
 /* A copy, printable and at most max_bytes long; "" for NULL. */
@@ -25,130 +24,6 @@ static char *copy_shown(const char *text, size_t max_bytes)
 		text = "";
 	text_escape(shown, max_bytes < sizeof shown ? max_bytes : sizeof shown, text, strlen(text));
 	return strdup(shown);
-}
-
-/* ---- devices ---- */
-
-static void device_fini(struct factory_device *d)
-{
-	free(d->name);
-	free(d->uuid);
-	free(d->group);
-	free(d->target);
-	free(d->status);
-	free(d->last_seen);
-}
-
-static int read_device(struct factory_device *d, const json_t *item)
-{
-	/* The list has the group's name, a single device an object with it. */
-	const char *group = json_text_string(item, "device-group");
-
-	if (!group)
-		group = json_text_string(json_object_get(item, "group"), "name");
-	*d = (struct factory_device){
-		.name = copy_shown(json_text_string(item, "name"), SIZE_MAX),
-		.uuid = copy_shown(json_text_string(item, "uuid"), 64),
-		.group = copy_shown(group, SIZE_MAX),
-		.target = copy_shown(json_text_string(item, "target-name"), SIZE_MAX),
-		.status = copy_shown(json_text_string(item, "status"), 64),
-		.last_seen = copy_shown(json_text_string(item, "last-seen"), 64),
-		.up_to_date = json_is_true(json_object_get(item, "up-to-date")),
-	};
-	if (d->name && d->uuid && d->group && d->target && d->status && d->last_seen)
-		return 0;
-	device_fini(d);
-	return -ENOMEM;
-}
-
-static int add_device(struct factory_devices *devices, const json_t *item, struct notes *notes)
-{
-	void *bigger;
-	int err;
-
-	if (!json_text_string(item, "name")) {
-		notes_add(notes, "devices: an item without a name is skipped");
-		return 0;
-	}
-	if (devices->n == devices->cap) {
-		bigger = array_grow(devices->items, &devices->cap, sizeof *devices->items);
-		if (!bigger)
-			return -ENOMEM;
-		devices->items = bigger;
-	}
-	err = read_device(&devices->items[devices->n], item);
-	if (!err)
-		devices->n++;
-	return err;
-}
-
-static int add_devices(struct factory_devices *devices, const json_t *root, struct notes *notes)
-{
-	const json_t *list = json_is_array(root) ? root : json_object_get(root, "devices");
-	size_t before = devices->n;
-	int err = 0;
-
-	if (!list)
-		err = add_device(devices, root, notes);
-	for (size_t i = 0; i < json_array_size(list) && !err; i++)
-		err = add_device(devices, json_array_get(list, i), notes);
-	if (err) {
-		while (devices->n > before)
-			device_fini(&devices->items[--devices->n]);
-	}
-	return err;
-}
-
-/* NULL: it is one. */
-static const char *no_device_page(const struct factory_devices *devices, const json_t *root)
-{
-	const json_t *list = json_is_array(root) ? root : json_object_get(root, "devices");
-
-	if (!json_is_array(list) && !json_is_null(list) && !json_text_string(root, "name"))
-		return "the answer is JSON, but no list of devices";
-	if (devices->n_pages >= PAGES_MAX)
-		return "its pages have no end";
-	return json_array_size(list) > FACTORY_ITEMS_MAX - devices->n ? "there are too many" : NULL;
-}
-
-int factory_devices_add(struct factory_devices *devices, const char *body, size_t n,
-	struct notes *notes, struct wgh_error *error)
-{
-	const char *next, *why;
-	char *next_copy = NULL;
-	json_t *root;
-	int err = json_text_load(&root, body, n, JSON_NUMBERS_REAL, error);
-
-	if (err)
-		return err;
-	why = no_device_page(devices, root);
-	next = json_text_string(root, "next");
-	if (why) {
-		error_set(error, "devices: %s", why);
-		err = -EINVAL;
-	} else if ((next && !(next_copy = strdup(next))) ||
-		(err = add_devices(devices, root, notes))) {
-		error_set(error, "out of memory");
-		err = -ENOMEM;
-	}
-	if (err) {
-		free(next_copy);
-	} else {
-		free(devices->next);
-		devices->next = next_copy;
-		devices->n_pages++;
-	}
-	json_decref(root);
-	return err;
-}
-
-void factory_devices_fini(struct factory_devices *devices)
-{
-	for (size_t i = 0; i < devices->n; i++)
-		device_fini(&devices->items[i]);
-	free(devices->items);
-	free(devices->next);
-	*devices = (struct factory_devices){0};
 }
 
 /* ---- where the next page is ---- */

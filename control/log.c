@@ -35,7 +35,7 @@ void log_set_level(enum log_level level)
 	wanted = level;
 }
 
-bool log_wants(enum log_level level)
+static bool wants(enum log_level level)
 {
 	return level <= wanted;
 }
@@ -85,7 +85,7 @@ static void write_line(enum log_level level, const char *format, va_list args)
 #define WRITE_LINE(level)                                                                          \
 	do {                                                                                       \
 		va_list args;                                                                      \
-		if (!log_wants(level))                                                             \
+		if (!wants(level))                                                                 \
 			return;                                                                    \
 		va_start(args, format);                                                            \
 		write_line(level, format, args);                                                   \
@@ -141,7 +141,7 @@ void log_debug(const char *format, ...)
 {
 	static struct allowance debug = {.level = LEVEL_DEBUG, .per_s = LOG_DEBUG_PER_S};
 
-	if (!log_wants(LEVEL_DEBUG) || !allowed(&debug))
+	if (!wants(LEVEL_DEBUG) || !allowed(&debug))
 		return;
 	WRITE_LINE(LEVEL_DEBUG);
 }
@@ -150,7 +150,7 @@ void log_flow(const char *format, ...)
 {
 	static struct allowance flows = {.level = LEVEL_INFO, .per_s = LOG_FLOWS_PER_S};
 
-	if (!log_wants(LEVEL_INFO) || !allowed(&flows))
+	if (!wants(LEVEL_INFO) || !allowed(&flows))
 		return;
 	WRITE_LINE(LEVEL_INFO);
 }

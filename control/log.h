@@ -17,7 +17,6 @@ enum log_level { LEVEL_SILENT, LEVEL_ERROR, LEVEL_WARN, LEVEL_INFO, LEVEL_DEBUG 
  * debug. */
 MUST_CHECK bool log_level_from_text(enum log_level *level, const char *text);
 void log_set_level(enum log_level level);
-bool log_wants(enum log_level level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

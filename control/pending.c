@@ -72,10 +72,3 @@ void pending_tidy(struct pending *pending, int64_t now_s)
 	pending->n = kept;
 	qsort(pending->keys, pending->n, sizeof *pending->keys, later_first);
 }
-
-const struct pending_key *pending_find(
-	struct pending *pending, const struct wgh_public_key *key, int64_t now_s)
-{
-	pending_tidy(pending, now_s);
-	return find(pending, key);
-}

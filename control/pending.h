@@ -30,9 +30,6 @@ struct pending {
 /* True if the key is new here. */
 bool pending_note(struct pending *pending, const struct wgh_public_key *key,
 	const struct wgh_endpoint *from, int64_t now_s);
-/* NULL: it did not try. */
-const struct pending_key *pending_find(
-	struct pending *pending, const struct wgh_public_key *key, int64_t now_s);
 void pending_forget(struct pending *pending, const struct wgh_public_key *key);
 /* Without those that are too old; the last tries first. */
 void pending_tidy(struct pending *pending, int64_t now_s);

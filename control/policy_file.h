@@ -15,7 +15,7 @@
  * The first rule that fits decides. Somebody is any, client, device, peer or host, a group of the
  * file, or a peer by name, key or address; a name between quotation marks, or after name:, is never
  * a group. Who a name is, policy_plan.h finds out. Every line is checked before any is used; what
- *is wrong is one note a line, "FILE:LINE: what, and what to do". Threads: any; pure but for _read.
+ * is wrong is one note a line, "FILE:LINE: what, and what to do". Threads: any; pure but for _read.
  * Bounds: those below; a line beyond them is an error.
  */
 #ifndef CONTROL_POLICY_FILE_H

@@ -1,11 +1,10 @@
 /* sandbox.h - what the process gives up once it has started: root, capabilities, files, system
- *calls.
+ * calls.
  *
  *	sandbox_begin      before any thread: no_new_privs, the keeper where we are root
  *	sandbox_thread     first thing in each thread of the data path
  *	sandbox_allow_file for each file that is needed later
- *	sandbox_enter      when all that needs root is open: main, and the threads it starts from
- *now on
+ *	sandbox_enter      when all that needs root is open: main, and what threads it starts then
  *
  * Threads of the data path, which meet every byte from the network first, can afterwards open
  * nothing and start nothing (to try to ends the process); they use what is open. The main thread

@@ -182,7 +182,9 @@ static bool same_endpoint(const struct wgh_endpoint *a, const struct wgh_endpoin
 		!memcmp(a->addr, b->addr, sizeof a->addr);
 }
 
-struct sync_peer *sync_conf_peers(const struct conf *conf, const struct conf *before)
+/* The peers of a configuration file. before: as it was applied last, or NULL; it tells which
+ * endpoints changed. free() it. NULL: no memory. */
+static struct sync_peer *peers_of_conf(const struct conf *conf, const struct conf *before)
 {
 	struct sync_peer *peers = calloc(conf->n_peers + 1, sizeof *peers);
 	struct key_index by_before;
@@ -248,7 +250,7 @@ static enum origin file_origin_of(void *arg, const struct wgh_public_key *key)
 int sync_init(struct sync *s, const struct conf *wanted, const struct conf *before,
 	const struct wgh_snapshot *running)
 {
-	struct sync_peer *peers = sync_conf_peers(wanted, before);
+	struct sync_peer *peers = peers_of_conf(wanted, before);
 	struct file_origin origin = {{0}, {0}};
 	int err = -ENOMEM;
 

@@ -46,10 +46,6 @@ typedef enum origin sync_origin_fn(void *arg, const struct wgh_public_key *key);
 MUST_CHECK int sync_peers(struct sync *s, unsigned origins, const struct sync_peer *wanted,
 	size_t n_wanted, const struct wgh_snapshot *running, sync_origin_fn *origin_of, void *arg);
 
-/* The peers of a configuration file. before: the file as it was applied last, or NULL; it tells
- * which endpoints changed. free() it. NULL: no memory. */
-MUST_CHECK struct sync_peer *sync_conf_peers(const struct conf *conf, const struct conf *before);
-
 /* A whole configuration file, interface and peers. before: the file as it was
  * applied last, NULL the first time; its peers are those of ORIGIN_CONF. An
  * endpoint is set only where the file's own words changed. sync is filled;

@@ -10,6 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* n zeroed claims. NULL: no memory. */
+MUST_CHECK static struct claim *claims_new(size_t n)
+{
+	return calloc(n + 1, sizeof(struct claim));
+}
+
+static void claims_fini(struct claims *claims)
+{
+	for (size_t i = 0; i < claims->n; i++)
+		free(claims->items[i].name);
+	free(claims->items);
+	free(claims->pool);
+	*claims = (struct claims){0};
+}
+
 struct wanted *wanted_new(void)
 {
 	return calloc(1, sizeof(struct wanted));
@@ -58,20 +73,6 @@ int wanted_set_rules(struct wanted *w, const struct wanted_rules *rules)
 }
 
 /* ---- claims ---- */
-
-struct claim *claims_new(size_t n)
-{
-	return calloc(n + 1, sizeof(struct claim));
-}
-
-void claims_fini(struct claims *claims)
-{
-	for (size_t i = 0; i < claims->n; i++)
-		free(claims->items[i].name);
-	free(claims->items);
-	free(claims->pool);
-	*claims = (struct claims){0};
-}
 
 static void set_one_prefix(struct claim *claim, const struct wgh_addr *addr)
 {
@@ -149,29 +150,6 @@ int wanted_claim_clients(struct wanted *w, const struct clients *clients)
 		err = add_claim(&fresh, ORIGIN_CLIENTS, &c->public_key, c->name, &c->address);
 	}
 	return replace_claims(w, ORIGIN_CLIENTS, &fresh, err);
-}
-
-int wanted_claim_conf(struct wanted *w, const struct conf *conf, const struct conf *before)
-{
-	struct sync_peer *peers = sync_conf_peers(conf, before);
-	struct claims fresh = {.items = claims_new(conf->n_peers)};
-	int err = fresh.items && peers ? 0 : -ENOMEM;
-
-	for (size_t i = 0; !err && i < conf->n_peers; i++) {
-		const struct conf_peer *c = &conf->peers[i];
-		struct claim *claim = &fresh.items[i];
-
-		err = add_claim(&fresh, ORIGIN_CONF, &c->public_key, c->name, NULL);
-		if (err)
-			break;
-		claim->prefixes = c->allowed_ips;
-		claim->n_prefixes = c->n_allowed_ips;
-		claim->endpoint = c->endpoint;
-		claim->endpoint_changed = peers[i].endpoint_changed;
-		claim->conf = c;
-	}
-	free(peers);
-	return replace_claims(w, ORIGIN_CONF, &fresh, err);
 }
 
 int wanted_claim_running(struct wanted *w, const struct wgh_snapshot *running)
@@ -363,7 +341,8 @@ int wanted_taken(const struct wanted *w, struct wgh_addr **taken, size_t *n)
 static void say_who(char *out, size_t size, enum origin origin, const char *name,
 	const struct wgh_public_key *key)
 {
-	static const char *const kinds[N_ORIGINS] = {"device", "client", "conf peer", "peer"};
+	static const char *const kinds[N_ORIGINS] = {
+		[ORIGIN_FACTORY] = "device", [ORIGIN_CLIENTS] = "client", [ORIGIN_WG] = "peer"};
 	char shown[100], peer[TEXT_PEER_CHARS];
 
 	if (name && *name) {

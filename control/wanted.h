@@ -1,19 +1,19 @@
 /* wanted.h - the wanted set: which peers the hub should have, who asked for each, and who was
- *refused.
+ * refused.
  *
  * Origins put in claims, each its whole list at a time. wanted_resolve() makes the set of them: a
  * pure function of the claims, the rules and who holds what at present. Identity is the public key;
  * a name is a label, so a name that comes with another key is another peer and the old one goes.
  * Devices and clients own exactly one address, whatever anybody asks. Where two want one address or
  * one key, the present holder stays and the newcomer is refused, with both names; among newcomers:
- * conf, wg, client, device, then the lower name. A peer made by hand whose key somebody writes into
- *a file becomes the file's. Then:
+ * wg, client, device, then the lower name. A peer made by hand whose key somebody writes into a
+ * file becomes the file's. Then:
  *
  *	wanted_claim_*(); wanted_resolve(); wanted_sync(); wgh_device_apply(); wanted_applied()
  *
  * Threads: one at a time per object. Cost: sorts, n log n; about 200 bytes per peer. Errors:
- *-ENOMEM, and then nothing has changed. Text in it comes from outside: text_escape() before
- *printing.
+ * -ENOMEM, and then nothing has changed. Text in it comes from outside: text_escape() before
+ * printing.
  */
 #ifndef CONTROL_WANTED_H
 #define CONTROL_WANTED_H
@@ -44,9 +44,7 @@ struct wanted_peer {
 	const char *name; /* "" if none */
 	const struct wgh_prefix *prefixes; /* devices and clients: exactly one /32 */
 	size_t n_prefixes;
-	struct wgh_endpoint endpoint; /* where it was last time; or of the conf file */
-	bool endpoint_changed; /* ORIGIN_CONF: by the file's own words */
-	const struct conf_peer *conf; /* ORIGIN_CONF only */
+	struct wgh_endpoint endpoint; /* where it was last time */
 };
 
 enum refusal_reason {
@@ -84,10 +82,6 @@ MUST_CHECK int wanted_set_rules(struct wanted *w, const struct wanted_rules *rul
  * peers NULL withdraws all. */
 MUST_CHECK int wanted_claim_factory(struct wanted *w, const struct factory_peers *peers);
 MUST_CHECK int wanted_claim_clients(struct wanted *w, const struct clients *clients);
-/* conf stays the caller's and is borrowed until the next call. before: as it was applied, or NULL.
- */
-MUST_CHECK int wanted_claim_conf(
-	struct wanted *w, const struct conf *conf, const struct conf *before);
 /* What runs and was never applied from here: peers made by hand. They hold what they have. */
 MUST_CHECK int wanted_claim_running(struct wanted *w, const struct wgh_snapshot *running);
 /* At the start: devices and clients as they were saved, as claims and as present holders. */

@@ -13,8 +13,6 @@ struct claim {
 	const struct wgh_prefix *prefixes;
 	size_t n_prefixes;
 	struct wgh_endpoint endpoint;
-	bool endpoint_changed;
-	const struct conf_peer *conf;
 	const char *item_error; /* static, or NULL */
 };
 
@@ -64,14 +62,9 @@ bool wanted_breaks_rules(const struct wanted_rules *rules, const struct claim *c
 /* The owner of exactly this prefix, or NULL. */
 const struct owner *set_find_owner(const struct set *set, const struct wgh_prefix *prefix);
 const struct wanted_peer *set_find(const struct set *set, const struct wgh_public_key *key);
-int compare_refusals(const void *a, const void *b);
 /* A set of these claims and refusals, which are sorted here; everything is copied. -ENOMEM. */
 MUST_CHECK int set_build(struct set *set, const struct claim **accepted, size_t n_accepted,
 	struct wanted_refusal *refusals, size_t n_refusals);
 void set_fini(struct set *set);
-
-/* n zeroed claims. NULL: no memory. */
-MUST_CHECK struct claim *claims_new(size_t n);
-void claims_fini(struct claims *claims);
 
 #endif

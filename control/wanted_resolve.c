@@ -87,7 +87,7 @@ bool wanted_breaks_rules(
 static int newcomer_order(const struct claim *a, const struct claim *b)
 {
 	static const int ranks[N_ORIGINS] = {
-		[ORIGIN_CONF] = 0, [ORIGIN_WG] = 1, [ORIGIN_CLIENTS] = 2, [ORIGIN_FACTORY] = 3};
+		[ORIGIN_WG] = 0, [ORIGIN_CLIENTS] = 1, [ORIGIN_FACTORY] = 2};
 	int order = ranks[a->origin] - ranks[b->origin];
 
 	if (!order)
@@ -117,7 +117,7 @@ static bool same_prefixes(const struct claim *claim, const struct wanted_peer *h
 static int key_rank(const struct set *now, const struct claim *claim)
 {
 	static const int newcomers[N_ORIGINS] = {
-		[ORIGIN_CONF] = 4, [ORIGIN_CLIENTS] = 4, [ORIGIN_WG] = 5, [ORIGIN_FACTORY] = 6};
+		[ORIGIN_CLIENTS] = 4, [ORIGIN_WG] = 5, [ORIGIN_FACTORY] = 6};
 	const struct wanted_peer *holder = set_find(now, &claim->public_key);
 
 	if (!holder || holder->origin != claim->origin || claim->origin == ORIGIN_WG)
@@ -339,7 +339,7 @@ const struct wanted_peer *set_find(const struct set *set, const struct wgh_publi
 		: NULL;
 }
 
-int compare_refusals(const void *a, const void *b)
+static int compare_refusals(const void *a, const void *b)
 {
 	const struct wanted_refusal *x = a, *y = b;
 	int order = memcmp(&x->public_key, &y->public_key, sizeof x->public_key);
@@ -430,9 +430,7 @@ int set_build(struct set *set, const struct claim **accepted, size_t n_accepted,
 			.name = keep_name(&at, claim->name),
 			.prefixes = s.prefixes + n_prefixes,
 			.n_prefixes = claim->n_prefixes,
-			.endpoint = claim->endpoint,
-			.endpoint_changed = claim->endpoint_changed,
-			.conf = claim->conf};
+			.endpoint = claim->endpoint};
 		for (size_t j = 0; j < claim->n_prefixes; j++)
 			s.prefixes[n_prefixes++] = claim->prefixes[j];
 	}
@@ -456,7 +454,7 @@ static void carry_over(struct set *fresh, const struct set *before)
 		struct wanted_peer *peer = &fresh->peers[i];
 		const struct wanted_peer *then = set_find(before, &peer->public_key);
 
-		if (then && !peer->conf && peer->endpoint.family == WGH_UNSPEC)
+		if (then && peer->endpoint.family == WGH_UNSPEC)
 			peer->endpoint = then->endpoint;
 	}
 	for (size_t i = 0; i < fresh->n_refusals; i++)

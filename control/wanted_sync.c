@@ -57,11 +57,7 @@ int wanted_sync(const struct wanted *w, unsigned origins, const struct wgh_snaps
 			.origin = peer->origin,
 			.allowed_ips = peer->prefixes,
 			.n_allowed_ips = peer->n_prefixes,
-			.endpoint = peer->endpoint,
-			.endpoint_changed = peer->endpoint_changed,
-			.whole = peer->conf != NULL,
-			.preshared_key = peer->conf ? peer->conf->preshared_key : NULL,
-			.keepalive_s = peer->conf ? peer->conf->keepalive_s : 0};
+			.endpoint = peer->endpoint};
 	}
 	err = sync_peers(sync, origins & ~ORIGIN_BIT(ORIGIN_WG), peers, n, running,
 		origin_with_adoption, (void *)w);

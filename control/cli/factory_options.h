@@ -81,8 +81,6 @@ MUST_CHECK int factory_take_environment(struct factory_options *options);
 /* The rest of what a command needs, each 0 or the exit code. */
 MUST_CHECK int factory_find_creds(struct factory_options *options);
 MUST_CHECK int factory_find_ifname(struct factory_options *options);
-/* Makes the state's folder. */
-MUST_CHECK int factory_find_state(struct factory_options *options);
 MUST_CHECK int factory_read_key(struct factory_options *options);
 /* The same, or a new key where there is no such file; which is written later, and never over
  * another one. */

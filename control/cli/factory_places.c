@@ -175,7 +175,8 @@ static int make_folder(char *path)
 	}
 }
 
-int factory_find_state(struct factory_options *o)
+/* Makes the state's folder. */
+static int find_state(struct factory_options *o)
 {
 	const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
 	const char *home = getenv("HOME"), *asked = o->state_dir;
@@ -238,7 +239,7 @@ int factory_find_hub(struct factory_options *o)
 		o->factory.hosts_path = NULL;
 	else if (!o->factory.hosts_path && geteuid() == 0)
 		o->factory.hosts_path = FACTORY_HOSTS_PATH;
-	return code ? code : factory_find_state(o);
+	return code ? code : find_state(o);
 }
 
 int factory_take_environment(struct factory_options *o)

@@ -35,7 +35,8 @@ static uint16_t port_of(const uint8_t *packet, const struct ip_info *info)
 	return (uint16_t)(ports[2] << 8 | ports[3]);
 }
 
-bool admit_start(const struct policy *policy, const struct peer *from, const struct peer *to,
+/* May from start this? By the policy alone. */
+static bool may_start(const struct policy *policy, const struct peer *from, const struct peer *to,
 	const uint8_t *packet, const struct ip_info *info)
 {
 	struct wgh_policy_question q = {
@@ -202,7 +203,7 @@ static enum drop begin(struct worker *w, struct peer *from, const struct flow_ke
 		return refuse_stray(a, key, true);
 	} else if (start == START_NEVER) {
 		return refuse_stray(a, key, needs_nat(w, a->to, info));
-	} else if (!admit_start(w->view->policy, from, a->to, packet, info)) {
+	} else if (!may_start(w->view->policy, from, a->to, packet, info)) {
 		if (start == START_MIDDLE)
 			return refuse_stray(a, key, false);
 		return refuse(a, DROP_POLICY, REFUSE_BY_POLICY);
@@ -289,7 +290,7 @@ static enum drop admit_error(struct worker *w, struct peer *from, const struct f
 		a->is_error = true;
 		return DROP_NONE;
 	}
-	if (!needs_nat(w, a->to, info) && admit_start(w->view->policy, from, a->to, packet, info))
+	if (!needs_nat(w, a->to, info) && may_start(w->view->policy, from, a->to, packet, info))
 		return DROP_NONE;
 	return DROP_NO_FLOW;
 }

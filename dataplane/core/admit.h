@@ -44,8 +44,4 @@ enum drop admit(struct worker *w, struct peer *from, struct peer *to, const uint
 /* Once nothing else can stop it: what its receiver must see. */
 enum drop admit_rewrite(uint8_t *packet, const struct ip_info *info, const struct admission *a);
 
-/* May from start this? By the policy alone; the same for what it could be seen to start. */
-bool admit_start(const struct policy *policy, const struct peer *from, const struct peer *to,
-	const uint8_t *packet, const struct ip_info *info);
-
 #endif

@@ -8,7 +8,8 @@
 
 #define TCP_SYN_ACK_RST (TCP_SYN | TCP_ACK | TCP_RST)
 
-uint64_t flow_idle_ns(const struct flow_key *key, uint8_t flags0, uint8_t flags1)
+/* How long it may be silent. */
+static uint64_t idle_ns_of(const struct flow_key *key, uint8_t flags0, uint8_t flags1)
 {
 	const bool half_open = flow_is_half_open(key->proto, flags0, flags1);
 
@@ -54,7 +55,7 @@ static struct both both_of(const struct flow_half *half, uint32_t direction)
 static bool is_live(
 	const struct flow *flow, uint32_t direction, const struct both *both, uint64_t now_ns)
 {
-	const uint64_t idle_ns = flow_idle_ns(&flow->key[0], both->flags[0], both->flags[1]);
+	const uint64_t idle_ns = idle_ns_of(&flow->key[0], both->flags[0], both->flags[1]);
 
 	return !silent_since(&flow->half[direction], idle_ns, now_ns) ||
 		!silent_since(&flow->half[!direction], idle_ns, now_ns);
@@ -214,7 +215,7 @@ bool flow_find_related(
 
 bool flow_is_expired(const struct flow *flow, uint64_t now_ns)
 {
-	const uint64_t idle_ns = flow_idle_ns(&flow->key[0], relaxed_get(&flow->half[0].flags),
+	const uint64_t idle_ns = idle_ns_of(&flow->key[0], relaxed_get(&flow->half[0].flags),
 		relaxed_get(&flow->half[1].flags));
 
 	return silent_since(&flow->half[0], idle_ns, now_ns) &&

@@ -145,8 +145,6 @@ static inline bool flow_is_closed(uint8_t proto, uint8_t flags0, uint8_t flags1)
 		(((flags0 | flags1) & FLOW_RST) || (flags0 & flags1 & FLOW_FIN));
 }
 
-/* How long it may be silent. */
-uint64_t flow_idle_ns(const struct flow_key *key, uint8_t flags0, uint8_t flags1);
 /* With the table's lock. */
 bool flow_is_expired(const struct flow *flow, uint64_t now_ns);
 void flow_fill_report(struct flow_report *report, const struct flow *flow);

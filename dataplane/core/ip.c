@@ -307,17 +307,6 @@ void ip_prefix_mask(struct wgh_prefix *prefix)
 	memset(prefix->addr.bytes + whole + 1, 0, sizeof prefix->addr.bytes - whole - 1);
 }
 
-bool ip_prefix_covers(const struct wgh_prefix *prefix, const struct wgh_addr *addr)
-{
-	const unsigned whole = prefix->bits / 8;
-	const uint8_t rest = (uint8_t) ~(0xff >> prefix->bits % 8);
-
-	if (prefix->addr.family != addr->family || ip_prefix_check(prefix) ||
-		memcmp(prefix->addr.bytes, addr->bytes, whole) != 0)
-		return false;
-	return !rest || !((prefix->addr.bytes[whole] ^ addr->bytes[whole]) & rest);
-}
-
 /* ---- changes to a header ---- */
 
 /* RFC 1624, equation 3. checksum is the field in the packet; the words as two bytes in network

@@ -67,7 +67,6 @@ uint64_t ip_checksum_pseudo(
 bool wgh_addr_equal(const struct wgh_addr *a, const struct wgh_addr *b);
 /* Zeroes the bits after the prefix. bits may be at most 32 / 128. */
 void ip_prefix_mask(struct wgh_prefix *prefix);
-bool ip_prefix_covers(const struct wgh_prefix *prefix, const struct wgh_addr *addr);
 /* -EINVAL: unknown family or too many bits. */
 int ip_prefix_check(const struct wgh_prefix *prefix);
 

@@ -19,8 +19,8 @@
 #define KEEPALIVE_TIMEOUT_NS (10 * NS_PER_S)
 /* An initiator that receives under a key older than this renews it: 180 - 10 - 5 s. */
 #define REKEY_ON_RECEIVE_NS (REJECT_AFTER_TIME_NS - KEEPALIVE_TIMEOUT_NS - REKEY_TIMEOUT_NS)
-/* Transmissions of one attempt: 18 periods of REKEY_TIMEOUT in REKEY_ATTEMPT_TIME, plus two as Linux counts. */
-#define HANDSHAKE_TRANSMISSIONS_MAX 20
+/* Transmissions of one attempt: 18 periods and, as Linux counts, two more. */
+#define HANDSHAKE_TRANSMISSIONS_MAX (REKEY_ATTEMPT_TIME_NS / REKEY_TIMEOUT_NS + 2)
 /* Random delay added to retransmissions: below a third of a second. */
 #define REKEY_TIMEOUT_JITTER_NS (334 * NS_PER_MS)
 /* Keys are wiped when no session was derived for this long. */

@@ -178,19 +178,6 @@ void route_table_free(struct route_table *table)
 
 /* ---- the packet path ---- */
 
-void route_prefetch(const struct route_table *table, const struct wgh_addr *addr)
-{
-	if (addr->family == WGH_IPV4 && table->n_lengths4) {
-		const struct length4 *len = table->lengths4;
-		__builtin_prefetch(
-			&table->slots4[home4(table, addr4(addr) & len->mask, len->bits)]);
-	} else if (addr->family == WGH_IPV6 && table->n_lengths6) {
-		const struct length6 *len = table->lengths6;
-		__builtin_prefetch(&table->slots6[home6(table, addr6(addr->bytes) & len->hi,
-			addr6(addr->bytes + 8) & len->lo, len->bits)]);
-	}
-}
-
 struct peer *route_lookup(const struct route_table *table, const struct wgh_addr *addr)
 {
 	if (addr->family == WGH_IPV4) {

@@ -65,9 +65,6 @@ void route_table_free(struct route_table *table);
 /* The owner of the most specific prefix that covers addr: a peer, ROUTE_SELF, ROUTE_BROADCAST,
  * ROUTE_PROBE, or NULL. */
 struct peer *route_lookup(const struct route_table *table, const struct wgh_addr *addr);
-/* Starts loading what route_lookup() will look at first: call it for a whole batch, then look up.
- */
-void route_prefetch(const struct route_table *table, const struct wgh_addr *addr);
 /* True only if the most specific prefix covering src is this peer's. The only check of inner
  * sources. */
 bool route_owner_is(

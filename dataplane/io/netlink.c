@@ -383,30 +383,3 @@ int netlink_add_route(struct netlink *nl, unsigned ifindex, const struct wgh_pre
 		return err;
 	return search.found ? 0 : -EEXIST;
 }
-
-struct address_search {
-	const struct wgh_addr *addr;
-	unsigned except_ifindex;
-	bool found;
-};
-
-static int address_compare(const struct nlmsghdr *m, void *arg)
-{
-	struct address_search *search = arg;
-	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(m);
-	struct wgh_prefix address;
-
-	if (m->nlmsg_type == RTM_NEWADDR && mnl_nlmsg_get_payload_len(m) >= sizeof *info &&
-		address_parse(&address, m) && info->ifa_index != search->except_ifindex &&
-		wgh_addr_equal(&address.addr, search->addr))
-		search->found = true;
-	return MNL_CB_OK;
-}
-
-int netlink_address_in_use(struct netlink *nl, const struct wgh_addr *addr, unsigned except_ifindex)
-{
-	struct address_search search = {.addr = addr, .except_ifindex = except_ifindex};
-	int err = dump(nl, RTM_GETADDR, system_family(addr), address_compare, &search);
-
-	return err ? err : search.found;
-}

@@ -40,9 +40,5 @@ MUST_CHECK int netlink_add_address(
  * another interface has it. */
 MUST_CHECK int netlink_add_route(
 	struct netlink *nl, unsigned ifindex, const struct wgh_prefix *prefix);
-/* Is the address on any interface of this network namespace but ifindex (0: none excepted)? 1, 0 or
- * errno. */
-MUST_CHECK int netlink_address_in_use(
-	struct netlink *nl, const struct wgh_addr *addr, unsigned except_ifindex);
 
 #endif

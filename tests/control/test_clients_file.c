@@ -214,11 +214,10 @@ static void test_file_is_made_changed_and_read(void **state)
 	snprintf(path, sizeof path, "%s/factory-clients.conf", folder);
 	assert_int_equal(clients_read(&clients, path, &error), -ENOENT);
 	assert_int_equal(clients_remove(path, &a.public_key, &error), -ENOENT);
-	assert_int_equal(clients_add(path, &a, &error), 0);
+	assert_int_equal(clients_replace(path, &a, &error), 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(clients_add(path, &b, &error), 0);
-	assert_int_equal(clients_add(path, &b, &error), -EEXIST);
+	assert_int_equal(clients_replace(path, &b, &error), 0);
 	assert_int_equal(clients_remove(path, &a.public_key, &error), 0);
 	assert_int_equal(clients_read(&clients, path, &error), 0);
 	assert_int_equal(clients.n, 1);
@@ -241,7 +240,7 @@ static void test_file_is_made_changed_and_read(void **state)
 	clients_fini(&clients);
 	/* Somebody else is at it. */
 	assert_int_equal(file_lock(&lock, path, 0, &error), 0);
-	assert_int_equal(clients_add(path, &a, &error), -EAGAIN);
+	assert_int_equal(clients_replace(path, &a, &error), -EAGAIN);
 	file_unlock(lock);
 	unlink(path);
 	strcat(path, ".lock");

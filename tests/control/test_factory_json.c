@@ -372,42 +372,6 @@ static void test_patch_body_is_read_back_as_what_was_meant(void **state)
 
 /* ---- device list ---- */
 
-static void test_device_pages_add_up(void **state)
-{
-	static const char first[] =
-		"{\"devices\": [{\"uuid\": \"u1\", \"name\": \"d1\", \"device-group\": \"hall\", "
-		"\"last-seen\": \"2026-03-02T08:19:57+00:00\", \"target-name\": \"lmp-41\", "
-		"\"up-to-date\": true, \"status\": \"OK\", \"public-key\": \"---\"}, {}, 7], "
-		"\"next\": \"https://api.example.net/ota/devices/?page=2\"}";
-	static const char second[] = "{\"devices\": [{\"name\": \"d2\x7f\"}], \"next\": null}";
-	static const char single[] = "{\"name\": \"d3\", \"group\": {\"name\": \"hall\"}}";
-	struct factory_devices devices = {0};
-	struct notes notes = {0};
-	struct wgh_error error;
-
-	(void)state;
-	assert_int_equal(factory_devices_add(&devices, first, strlen(first), &notes, &error), 0);
-	assert_int_equal(devices.n, 1);
-	assert_int_equal(notes.n, 2);
-	assert_string_equal(devices.next, "https://api.example.net/ota/devices/?page=2");
-	assert_string_equal(devices.items[0].group, "hall");
-	assert_true(devices.items[0].up_to_date);
-	assert_int_equal(factory_devices_add(&devices, second, strlen(second), NULL, &error), 0);
-	assert_null(devices.next);
-	assert_int_equal(factory_devices_add(&devices, single, strlen(single), NULL, &error), 0);
-	assert_int_equal(devices.n, 3);
-	assert_string_equal(devices.items[1].name, "d2\\x7f");
-	assert_string_equal(devices.items[1].uuid, "");
-	assert_string_equal(devices.items[2].group, "hall");
-	assert_int_equal(factory_devices_add(&devices, "{}", 2, NULL, &error), -EINVAL);
-	assert_int_equal(devices.n, 3);
-	devices.n_pages = 10000;
-	assert_int_equal(
-		factory_devices_add(&devices, single, strlen(single), NULL, &error), -EINVAL);
-	factory_devices_fini(&devices);
-	notes_fini(&notes);
-}
-
 static void test_next_page_is_on_the_same_host_only(void **state)
 {
 	static const struct {
@@ -549,7 +513,6 @@ int main(void)
 		cmocka_unit_test(test_hub_is_found_in_the_newest_element_only),
 		cmocka_unit_test(test_encrypted_file_is_called_so),
 		cmocka_unit_test(test_patch_body_is_read_back_as_what_was_meant),
-		cmocka_unit_test(test_device_pages_add_up),
 		cmocka_unit_test(test_next_page_is_on_the_same_host_only),
 		cmocka_unit_test(test_every_shape_of_error_says_what_it_has),
 		cmocka_unit_test(test_grant_is_read_and_its_times_are_bounded),

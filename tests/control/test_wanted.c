@@ -194,32 +194,6 @@ static void test_peer_may_pass_from_one_list_to_another_without_loss(void **stat
 		wanted_origin_of(f->w, &(struct wgh_public_key){.bytes = {1, 1}}), ORIGIN_FACTORY);
 }
 
-static void test_peers_of_a_conf_file_keep_their_settings(void **state)
-{
-	static const char text[] =
-		"[Interface]\nPrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n"
-		"[Peer]\n# site\nPublicKey = xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\n"
-		"AllowedIPs = 192.168.7.0/24, 10.42.42.40\nPersistentKeepalive = 25\n"
-		"Endpoint = 192.0.2.1:9\n";
-	struct fleet *f = *state;
-	struct wgh_error error = {""};
-	struct conf *conf;
-
-	assert_int_equal(conf_parse(&conf, "c", text, strlen(text), &error), 0);
-	assert_int_equal(wanted_claim_conf(f->w, conf, NULL), 0);
-	CLAIM(f, 1, {"a", 1, 42, 40});
-	fleet_apply(f);
-	assert_int_equal(fleet_running(f, 0xc5)->config.keepalive_s, 25);
-	assert_int_equal(fleet_running(f, 0xc5)->config.n_allowed_ips, 2);
-	assert_int_equal(fleet_running(f, 0xc5)->config.endpoint.port, 9);
-	assert_string_equal(fleet_refusal(f, 1)->other_name, "site"); /* people before devices */
-	((struct fake_peer *)fleet_running(f, 0xc5))->config.endpoint.port = 1234;
-	assert_int_equal(wanted_claim_conf(f->w, conf, conf), 0);
-	fleet_apply(f);
-	assert_int_equal(f->last.change.n_peers, 0); /* it roamed */
-	conf_free(conf);
-}
-
 /* ---- across a restart ---- */
 
 static void test_restart_keeps_holders_and_endpoints(void **state)
@@ -387,7 +361,6 @@ int main(void)
 		FLEET_TEST(test_line_in_a_file_adopts_the_peer_made_by_hand),
 		FLEET_TEST(test_prefix_taken_by_hand_is_taken_back),
 		FLEET_TEST(test_peer_may_pass_from_one_list_to_another_without_loss),
-		FLEET_TEST(test_peers_of_a_conf_file_keep_their_settings),
 		FLEET_TEST(test_restart_keeps_holders_and_endpoints),
 		FLEET_TEST(test_endpoint_is_kept_when_the_answer_comes_before_the_device_has_it),
 		FLEET_TEST(test_any_lists_give_a_set_without_conflicts),

@@ -149,8 +149,6 @@ static void test_route_empty_table_owns_nothing(void **state)
 	struct wgh_addr unknown = {.family = WGH_UNSPEC};
 	struct wgh_addr v4 = addr("10.0.0.1"), v6 = addr("fd00::1");
 
-	route_prefetch(table, &v4);
-	route_prefetch(table, &v6);
 	assert_null(route_lookup(table, &v4));
 	assert_null(route_lookup(table, &v6));
 	assert_null(route_lookup(table, &unknown));
@@ -535,7 +533,6 @@ static void compare_with_twin(
 		if (i % 2 && twin->n)
 			a = twin->prefix[rng_next(&rng) % twin->n].addr;
 		struct peer *want = twin_lookup(twin, &a);
-		route_prefetch(table, &a);
 		assert_ptr_equal(want, route_lookup(table, &a));
 		for (unsigned o = 0; o < TWIN_OWNERS; o++)
 			assert_int_equal(want == &owners[o], route_owner_is(table, &a, &owners[o]));

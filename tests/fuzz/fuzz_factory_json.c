@@ -100,27 +100,18 @@ static void as_config(const char *body, size_t n)
 	check_notes(&notes);
 }
 
-static void as_devices(const char *body, size_t n)
+/* Where a token would go: there or nowhere. */
+static void as_next_url(const char *body, size_t n)
 {
-	struct factory_devices devices = {0};
-	struct wgh_error error = {""};
-	struct notes notes = {0};
-	char *url;
+	char *next = strndup(body, n), *url;
 
-	if (factory_devices_add(&devices, body, n, &notes, &error))
-		check_line(error.text);
-	for (size_t i = 0; i < devices.n; i++) {
-		check_line(devices.items[i].name);
-		check_line(devices.items[i].last_seen);
-	}
-	if (devices.next && !factory_next_url(&url, "https://api.example.net", devices.next)) {
+	if (next && !factory_next_url(&url, "https://api.example.net", next)) {
 		if (strncasecmp(url, "https://api.example.net", 23) ||
 			(url[23] && !strchr("/?#:", url[23])))
 			abort();
 		free(url);
 	}
-	check_notes(&notes);
-	factory_devices_fini(&devices);
+	free(next);
 }
 
 static void as_error_and_grant(const char *body, size_t n)
@@ -174,7 +165,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	as_peers(body, size);
 	as_config(body, size);
-	as_devices(body, size);
+	as_next_url(body, size);
 	as_error_and_grant(body, size);
 	as_state(body, size);
 	return 0;

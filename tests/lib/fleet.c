@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL (ORIGIN_BIT(ORIGIN_FACTORY) | ORIGIN_BIT(ORIGIN_CLIENTS) | ORIGIN_BIT(ORIGIN_CONF))
+#define ALL (ORIGIN_BIT(ORIGIN_FACTORY) | ORIGIN_BIT(ORIGIN_CLIENTS))
 
 struct wgh_public_key fleet_key(uint8_t n)
 {
