@@ -388,7 +388,7 @@ static bool find_client(struct operation *op, const char *name, const char *key)
 		}
 		return true; /* its line may be refused: the file knows */
 	}
-	n = name ? find_name(op->hub, name, &op->key, &op->address) : 0;
+	n = name && *name ? find_name(op->hub, name, &op->key, &op->address) : 0;
 	if (n == 0)
 		refuse(op->reply, -ENOENT, "no client is called so; see wghub client list");
 	else if (n > 1)

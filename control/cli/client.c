@@ -108,7 +108,7 @@ static int run_add(struct hub_ask *ask)
 	char key[KEY_BASE64_CHARS + 1];
 	int code;
 
-	if (ask->n_words != 1)
+	if (ask->n_words != 1 || !*ask->words[0])
 		return say_usage(ask->command, "add takes one name");
 	if (strpbrk(ask->words[0], "\r\n") || (ask->address && strpbrk(ask->address, "\r\n")) ||
 		(ask->public_key && strpbrk(ask->public_key, "\r\n")))
@@ -194,7 +194,8 @@ static int run_remove(struct hub_ask *ask)
 	struct show_section s;
 	int code;
 
-	if (ask->n_words != 1 || strpbrk(ask->words[0], "\r\n"))
+	/* An empty word is a script's unset variable, and not the first client without a name. */
+	if (ask->n_words != 1 || !*ask->words[0] || strpbrk(ask->words[0], "\r\n"))
 		return say_usage(ask->command, "remove takes one name or key");
 	param = (struct ctl_line){is_key(ask->words[0]) ? "public_key" : "name", ask->words[0]};
 	code = hub_ask(ask, &answer, "client-remove", &param, 1, CTL_TIMEOUT_S);
@@ -335,7 +336,7 @@ static int run_check(struct hub_ask *ask)
 	size_t at;
 	int code;
 
-	if (ask->n_words != 1)
+	if (ask->n_words != 1 || !*ask->words[0])
 		return say_usage(ask->command, "check takes one key or name");
 	code = hub_ask(ask, &answer, "peers", NULL, 0, CTL_TIMEOUT_S);
 	if (code)

@@ -129,30 +129,44 @@ static int say_failure(int err, const struct wgh_error *error)
 	return EXIT_FAILED;
 }
 
-static int say_hub(struct device *d)
+/* Why the hub that runs here refuses the device; NULL: it does not, or there is none. */
+static const char *tell_hub(struct device *d, char text[HUB_VALUE_CHARS])
 {
 	struct show_section s;
 	struct ctl_answer sync;
-	char text[HUB_VALUE_CHARS];
 
 	if (!d->has_hub)
-		return 0;
+		return NULL;
 	if (hub_ask_quietly(&d->ask, &sync, "sync", SYNC_TIMEOUT_S)) {
 		say_error("the hub here could not be told; it will ask by itself");
-		return 0;
+		return NULL;
 	}
 	ctl_answer_fini(&sync);
 	if (!find_peer(d, &s) || !hub_is(&s, "state", "refused"))
-		return 0;
-	say_error("but the hub: %s", hub_value(text, &s, "why"));
-	return EXIT_FAILED;
+		return NULL;
+	return hub_value(text, &s, "why");
+}
+
+static int print_switched(
+	const struct device *d, bool on, bool changed, const char *address, const char *refused)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "name", json_string(d->job.name));
+	json_object_set_new(json, "enabled", json_boolean(on));
+	json_object_set_new(json, "changed", json_boolean(changed));
+	json_object_set_new(json, "address", address ? json_string(address) : json_null());
+	json_object_set_new(json, "refused", refused ? json_string(refused) : json_null());
+	return hub_print_json(json, true);
 }
 
 static int switch_device(struct device *d, bool on)
 {
-	char address[TEXT_ADDR_CHARS] = "no address", shown[200];
+	char address[TEXT_ADDR_CHARS] = "no address", shown[200], why[HUB_VALUE_CHARS];
+	const char *refused;
 	struct wgh_error error = {""};
 	struct device_result result;
+	bool has_address;
 	int err = on ? device_enable(&result, &d->job, &d->notes, &error)
 		     : device_disable(&result, &d->job, &d->notes, &error);
 
@@ -160,12 +174,21 @@ static int switch_device(struct device *d, bool on)
 	say_notes(d);
 	if (err)
 		return say_failure(err, &error);
-	if (result.file.address.family != WGH_UNSPEC)
+	has_address = result.file.address.family != WGH_UNSPEC;
+	if (has_address)
 		text_from_addr(address, &result.file.address);
-	printf("%s: %s%s, %s%s\n", shown, result.changed ? "" : "already ", on ? "on" : "off",
-		address, result.changed ? "; the device acts on it within 5 minutes" : "");
+	if (!d->o.json)
+		printf("%s: %s%s, %s%s\n", shown, result.changed ? "" : "already ",
+			on ? "on" : "off", address,
+			result.changed ? "; the device acts on it within 5 minutes" : "");
 	fflush(stdout);
-	return say_hub(d);
+	refused = tell_hub(d, why);
+	if (d->o.json &&
+		print_switched(d, on, result.changed, has_address ? address : NULL, refused))
+		return EXIT_FAILED;
+	if (refused)
+		say_error("but the hub: %s", refused);
+	return refused ? EXIT_FAILED : 0;
 }
 
 static int run_enable(struct device *d)
@@ -343,7 +366,7 @@ static int run(int argc, char **argv)
 
 const struct command command_device = {"device", run,
 	"one device's VPN at the Factory: enable, disable, show",
-	"Usage: wghub device enable|disable NAME [OPTIONS]\n"
+	"Usage: wghub device enable|disable NAME [--json] [OPTIONS]\n"
 	"       wghub device show NAME [--json] [OPTIONS]\n"
 	"\n"
 	"enable gives the device the first address after the hub's that no device and no client "
@@ -361,5 +384,8 @@ const struct command command_device = {"device", run,
 	"a "
 	"device takes\n"
 	"the right devices:read-update, which the hub itself does not need.\n"
+	"--json of enable and disable: name, enabled, changed, address, and refused: why the hub "
+	"here does not "
+	"take it.\n"
 	"  -n, --intf-name NAME   which hub, where several Factories' run here\n"
 	"  --socket-dir DIR       where its socket is (/var/run/wireguard)\n" FACTORY_API_HELP};

@@ -306,7 +306,7 @@ static int take_row(struct factory_options *o, const struct row *row, bool is_lo
 	if (!(row->who & o->who))
 		return say_usage(o->command, "it takes no %s", name);
 	text_escape(shown, sizeof shown, value ? value : "", value ? strlen(value) : 0);
-	why = take_option(o, row->option.val, value);
+	why = value && !*value ? "it is empty" : take_option(o, row->option.val, value);
 	if (!why)
 		why = note_given(o, row, value);
 	if (!why)

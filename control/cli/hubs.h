@@ -63,6 +63,8 @@ bool hub_is(const struct show_section *section, const char *key, const char *val
 
 /* A table, or an array of objects; of sections that begin with "peer". The exit code. */
 int hub_print_peers(const struct ctl_answer *answer, bool as_json);
+/* The lines of this key as a json_t array: of texts, or for "trouble" of objects. */
+void *hub_list_json(const struct show_section *section, const char *key);
 /* Prints the json_t if it is wanted, and lets go of it. The exit code. */
 int hub_print_json(void *json, bool wanted);
 

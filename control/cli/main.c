@@ -7,12 +7,15 @@
 #include "control/uapi_socket.h"
 #include "wghub_device.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {&command_up, &command_down, &command_show,
 	&command_top, &command_daemon, &command_sync, &command_status, &command_devices,
@@ -44,10 +47,13 @@ static const char conclusion[] =
 	"\n"
 	"Exit codes: 0 all is well, 1 it failed and standard error says why, 2 wrong usage.\n";
 
+static bool said_error;
+
 void say_error(const char *format, ...)
 {
 	va_list args;
 
+	said_error = true;
 	fputs("wghub: ", stderr);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
@@ -86,7 +92,7 @@ const char *socket_dir_or_default(const char *asked)
 
 	if (!dir)
 		say_error("no place for the hub's socket: set XDG_RUNTIME_DIR or give --socket-dir "
-			  "DIR");
+			  "DIR; for root's hubs, be root");
 	return dir;
 }
 
@@ -174,6 +180,32 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
+/* Whoever closed one of 0, 1 and 2 would have a socket or a file of ours in its place. Reading the
+ * one and writing the others stays an error. */
+static void fill_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return; /* no /dev here: as it was */
+	}
+}
+
+/* An answer that did not arrive is no success. */
+static int finish(int code)
+{
+	int lost = ferror(stdout);
+
+	errno = 0;
+	if (!fflush(stdout) && !lost)
+		return code;
+	if (!said_error && errno)
+		say_error("the answer could not be written: %s", strerror(errno));
+	else if (!said_error)
+		say_error("the answer could not be written");
+	return code ? code : EXIT_FAILED;
+}
+
 /* Keys must not end up in a core file or another process's debugger. */
 static void forbid_dumps(void)
 {
@@ -186,11 +218,10 @@ static void forbid_dumps(void)
 #endif
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct command *command;
 
-	opterr = 0;
 	forbid_dumps();
 	if (secret_init()) {
 		say_error("the system gives no random numbers");
@@ -229,4 +260,11 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	opterr = 0;
+	fill_standard_descriptors();
+	return finish(run(argc, argv));
 }

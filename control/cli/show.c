@@ -68,7 +68,7 @@ void show_key(char out[SHOW_KEY_CHARS], const struct show_section *section, cons
 }
 
 /* One hub, to standard output or into json. With all: one that does not run is passed over. */
-static int show_one(const char *dir, const char *name, bool all, json_t *json)
+static int show_one(const char *dir, const char *name, bool all, json_t *json, size_t *n_shown)
 {
 	struct ctl_answer answer;
 	struct wgh_error error = {""};
@@ -79,6 +79,7 @@ static int show_one(const char *dir, const char *name, bool all, json_t *json)
 	progress_end();
 	if (all && (err == -ECONNREFUSED || err == -ENOENT))
 		return 0; /* left over from a hub that ended */
+	++*n_shown;
 	if (err) {
 		say_error("%s", error.text);
 		return all && err == -EPROTO ? 0 : EXIT_FAILED;
@@ -94,7 +95,7 @@ static int show_one(const char *dir, const char *name, bool all, json_t *json)
 static int show_all(const char *dir, json_t *json)
 {
 	char(*names)[16];
-	size_t n;
+	size_t n, n_shown = 0;
 	int err = hubs_list(&names, &n, dir), code = 0;
 	char shown[80];
 
@@ -104,8 +105,10 @@ static int show_all(const char *dir, json_t *json)
 		return EXIT_FAILED;
 	}
 	for (size_t i = 0; i < n; i++)
-		code |= show_one(dir, names[i], true, json);
+		code |= show_one(dir, names[i], true, json, &n_shown);
 	free(names);
+	if (!n_shown && !code && !json) /* nothing on standard output, as with wg show */
+		say_error("no hub runs here, or none that you may ask");
 	return code;
 }
 
@@ -117,6 +120,7 @@ static int show(int argc, char **argv)
 	const char *dir = NULL;
 	bool as_json = false;
 	int option, code = 0;
+	size_t n_shown = 0;
 	char name[16];
 
 	while ((option = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
@@ -139,7 +143,7 @@ static int show(int argc, char **argv)
 	if (optind == argc)
 		code = show_all(dir, json);
 	else if (name_from_argument(name, argv[optind]))
-		code = show_one(dir, name, false, json);
+		code = show_one(dir, name, false, json, &n_shown);
 	else
 		code = EXIT_FAILED;
 	if (json && !code) {

@@ -192,7 +192,7 @@ static json_t *bool_json(const struct show_section *s, const char *key)
 	return json_boolean(hub_is(s, key, "true"));
 }
 
-static json_t *list_json(const struct show_section *s, const char *key)
+void *hub_list_json(const struct show_section *s, const char *key)
 {
 	json_t *list = json_array();
 
@@ -241,15 +241,15 @@ static json_t *status_json(const struct show_section *s, const struct next *next
 		hub, "devices", counts_json(s, "devices", "devices_online", "devices_disabled"));
 	json_object_set_new(hub, "clients", counts_json(s, "clients", "clients_online", NULL));
 	json_object_set_new(hub, "others", counts_json(s, "others", "others_online", NULL));
-	json_object_set_new(hub, "allowed_ips", list_json(s, "allowed_ip"));
+	json_object_set_new(hub, "allowed_ips", hub_list_json(s, "allowed_ip"));
 	json_object_set_new(hub, "credentials",
 		json_pack("{s:o, s:o, s:o, s:o, s:o}", "kind", text_json(s, "creds"), "path",
 			text_json(s, "creds_path"), "expire", time_json(s, "creds_expire"),
 			"renewable", bool_json(s, "creds_renewable"), "login_needed",
 			bool_json(s, "login_needed")));
-	json_object_set_new(hub, "refused", list_json(s, "refused"));
-	json_object_set_new(hub, "left_out", list_json(s, "left_out"));
-	json_object_set_new(hub, "troubles", list_json(s, "trouble"));
+	json_object_set_new(hub, "refused", hub_list_json(s, "refused"));
+	json_object_set_new(hub, "left_out", hub_list_json(s, "left_out"));
+	json_object_set_new(hub, "troubles", hub_list_json(s, "trouble"));
 	json_object_set_new(hub, "pending", number_json(s, "pending"));
 	for (unsigned i = 0; i < next->n; i++)
 		json_array_append_new(list, json_string(next->lines[i]));

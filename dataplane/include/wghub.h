@@ -413,8 +413,8 @@ struct wgh_output {
 	uint64_t reserved[4];
 };
 
-/* Datagrams from the network: decrypted, checked, and encrypted again in place for those they are for.
- * Handshakes only wait for wgh_hub_tick(). -E2BIG: more than WGH_BATCH_PACKETS packets or bursts. */
+/* Datagrams from the network: decrypted, checked, and encrypted again in place for those they are for;
+ * no byte beside them is touched. Handshakes only wait for wgh_hub_tick(). -E2BIG: more than WGH_BATCH_PACKETS packets or bursts. */
 int wgh_hub_input_udp(struct wgh_hub *hub, const struct wgh_burst *bursts, size_t n_bursts,
 	uint64_t now_ns, struct wgh_output *output);
 /* Packets of the host for peers. Each needs WGH_HEADROOM_BYTES of room before and WGH_TAILROOM_BYTES

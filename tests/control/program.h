@@ -38,6 +38,7 @@ struct run {
 };
 
 static char program[4096], dir[64];
+static const char *stdout_goes_to = "out"; /* NULL: it is closed */
 
 /* The program that was built beside this test. */
 static inline int group_setup(void **state)
@@ -115,8 +116,10 @@ static inline pid_t start(const char *line)
 	if (chdir(dir))
 		_exit(99);
 	dup2(open("in", O_RDONLY | O_CREAT, 0600), 0);
-	dup2(open("out", O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+	dup2(open(stdout_goes_to ? stdout_goes_to : "out", O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
 	dup2(open("err", O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+	if (!stdout_goes_to)
+		close(1);
 	execvp(argv[0], argv);
 	_exit(99);
 }

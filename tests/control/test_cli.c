@@ -56,6 +56,8 @@ static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 		{"show nosuch", 1, "no hub called nosuch runs here"},
 		{"show nosuch --json", 1, "no hub called nosuch runs here"},
 		{"show a b", 2, "more than one name"},
+		{"show --socket-dir /nonexistent", 0, "no hub runs here"},
+		{"--factory acme --oauthcreds= daemon", 2, "--oauthcreds : it is empty"},
 		{"show --yaml", 2, "there is no option --yaml"},
 		{"genkey now", 2, "it takes no arguments"},
 		{"genpsk now", 2, "it takes no arguments"},
@@ -326,12 +328,39 @@ static void test_doctor_finds_a_port_that_is_taken_and_tries_offload(void **stat
 	json_decref(root);
 }
 
+/* A script that goes on with half an answer does harm; and no socket of ours may become standard
+ * output. */
+static void test_answer_that_nobody_gets_is_an_error(void **state)
+{
+	static const char *const lines[] = {"--help", "--version", "help up",
+		"show --json --socket-dir /nonexistent", "genkey",
+		"policy test --file in client device",
+		"device show x --json --factory f -t t --api-url https://127.0.0.1:1"};
+	static const char *const places[] = {"/dev/full", NULL};
+
+	(void)state;
+	spill("in", "", 0600);
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+			char err[4096];
+			int code;
+
+			stdout_goes_to = places[k];
+			code = wait_for(start(lines[i]));
+			stdout_goes_to = "out";
+			slurp("err", err, sizeof err);
+			if (code != 1 || !strchr(err, '\n') || strchr(err, '\n')[1])
+				fail_msg("%s: %d %s", lines[i], code, err);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_input_is_one_line_and_an_exit_code),
 		cmocka_unit_test(test_bad_environment_is_said),
 		cmocka_unit_test(test_help_is_there_for_every_command),
+		cmocka_unit_test(test_answer_that_nobody_gets_is_an_error),
 		cmocka_unit_test(test_bench_measures_what_it_says),
 		cmocka_unit_test(test_keys_are_those_of_wireguard),
 		cmocka_unit_test(test_doctor_finds_a_port_that_is_taken_and_tries_offload),

@@ -101,6 +101,13 @@ $(pub new) 10.42.42.77 Anna's phone"
 	must_not "its line stays" grep -qF "$(pub new)" $T/clients
 	must "the bad line is gone" grep -qx $'\tbad line' $T/clients
 	must_not "removed twice" w client remove "Anna's phone" 2>$T/out
+	# A script's unset variable is nobody, also where exactly one has no name.
+	equal "$(grep -c '^[^ ]* [0-9.]*$' $T/clients)" 1 "clients without a name"
+	before=$(cat $T/clients)
+	must_not "somebody is removed" w client remove '' 2>$T/out
+	must "somebody is removed by request" grep -q '^error=no client' <<<"$(printf 'wghub=client-remove\nname=\n\n' |
+		timeout 20 socat -t 5 - UNIX-CONNECT:/run/wireguard/hub0.sock)"
+	equal "$(cat $T/clients)" "$before"
 	must_not "a device" w client remove "$($dev key press-1)" 2>$T/out
 	must "a device is gone" has_key "$($dev key press-1)"
 }
@@ -327,6 +334,8 @@ test_sync_waits_for_the_outcome_and_says_it() {
 	small_hub -i 3600
 	ctl devices '{"generate": 3, "prefix": "gen", "first_ip": "10.42.42.100"}'
 	equal "$(w sync)" "synced: 5 devices, 2 clients; 3 added, 0 changed, 0 removed"
+	equal "$(w sync --json | json "[j[k] for k in ('outcome', 'outcome_why', 'devices', 'added', 'refused', 'troubles')]")" \
+		"['ok', None, 5, 0, [], []]"
 	must "not at once" peers_are 7
 	equal "$(w sync)" "synced: 5 devices, 2 clients; 0 added, 0 changed, 0 removed"
 	ctl fault '{"do": "status", "status": 403, "times": -1}'
@@ -428,6 +437,8 @@ pubkey=$key"
 pubkey=$key
 enabled=0"
 	equal "$(w device disable press-2)" "press-2: already off, 10.42.42.5"
+	equal "$(w device disable press-2 --json | json "list(j.items())")" \
+		"[('name', 'press-2'), ('enabled', False), ('changed', False), ('address', '10.42.42.5'), ('refused', None)]"
 	# Back to the same address, whatever a good answer to a PATCH looks like.
 	ctl set '{"patch_answer": 204}'
 	must "not on" grep -q '^press-2: on, 10.42.42.5' <<<"$(w device enable press-2)"
