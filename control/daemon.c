@@ -13,11 +13,11 @@
 #include "control/log.h"
 #include "control/sandbox.h"
 #include "control/text.h"
+#include "control/tidy.h"
 #include "control/uapi.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +81,7 @@ static void reload(struct daemon_hub *hub)
 	else if (hub->options->conf_path)
 		daemon_reload_conf(hub);
 	tell_ready(hub);
+	tidy_soon();
 }
 
 /* ---- watchdog ---- */
@@ -219,6 +220,7 @@ static bool stop(struct daemon_hub *hub)
 	for (unsigned i = 0; i < N_SIGNALS; i++)
 		uv_close((uv_handle_t *)&hub->signals[i], NULL);
 	uv_close((uv_handle_t *)&hub->watchdog, NULL);
+	tidy_end();
 	metrics_free(hub->metrics);
 	factory_hub_free(hub->factory);
 	hub->factory = NULL;
@@ -256,25 +258,6 @@ static void detach(int ready_fd, bool keep_stderr)
 	close(ready_fd);
 }
 
-/* Tables of thousands of peers come and go with each change. Mapped, they return to the system;
- * after the first time glibc would take them from the heap, which keeps what it once had, and more
- * at its end. */
-static void return_large_memory(void)
-{
-#ifdef M_MMAP_THRESHOLD
-	mallopt(M_MMAP_THRESHOLD, 128 << 10);
-	mallopt(M_TOP_PAD, 0);
-#endif
-}
-
-/* What only the start needed: filters of system calls, the text of the conf file. */
-static void return_memory_of_the_start(void)
-{
-#ifdef __GLIBC__
-	malloc_trim(0);
-#endif
-}
-
 static int run_loop(struct daemon_hub *hub, int ready_fd)
 {
 	int err = uv_loop_init(&hub->loop);
@@ -297,7 +280,7 @@ static int run_loop(struct daemon_hub *hub, int ready_fd)
 		detach(ready_fd, hub->options->keep_stderr);
 		tell_offloads(hub);
 		tell_ready(hub);
-		return_memory_of_the_start();
+		tidy_begin(&hub->loop);
 		uv_run(&hub->loop, UV_RUN_DEFAULT);
 	} else {
 		fprintf(stderr, "wghub: %s\n", error.text);
@@ -320,7 +303,7 @@ static int run(const struct daemon_options *options, int ready_fd)
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
-	return_large_memory();
+	tidy_init();
 	if (service_init(&hub.service, &error) || begin_sandbox(options, &error)) {
 		fprintf(stderr, "wghub: %s\n", error.text);
 		conf_free(options->conf);

@@ -6,6 +6,7 @@
 
 #include "control/error.h"
 #include "control/note_once.h"
+#include "control/tidy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,6 +65,7 @@ static void end_round(
 		poll->handler.round(poll->handler.arg, outcome, why);
 	factory_peers_fini(&poll->peers);
 	notes_fini(&poll->notes);
+	tidy_soon();
 	poll->running = false;
 	if (poll->again)
 		wait_ms = 0;

@@ -8,6 +8,7 @@
 
 #include "control/error.h"
 #include "control/log.h"
+#include "control/tidy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,6 +82,7 @@ static void on_client_closed(uv_handle_t *handle)
 	free(c->text);
 	secret_wipe(c, sizeof *c);
 	free(c);
+	tidy_soon();
 	server_unref(s);
 }
 
