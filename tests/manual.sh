@@ -88,7 +88,7 @@ test_completion_offers_every_option() {
 
 test_completion_offers_values() {
 	same "${FUNCNAME}_of_deliver" 3< <(printf 'own\nall\n') 4< <(complete_words up --deliver '')
-	same "${FUNCNAME}_of_aead" 3< <("$wghub" --version | tr ',(): ' '\n' | grep -xE 'sodium|avx2|avx512|ipsec-mb') \
+	same "${FUNCNAME}_of_aead" 3< <("$wghub" --version | tr ',(): ' '\n' | grep -xE 'sodium|avx2|avx512|ipsec-mb|neon') \
 		4< <(complete_words up --aead '')
 }
 

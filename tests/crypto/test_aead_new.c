@@ -43,6 +43,14 @@ static void test_aead_names_end_with_sodium_and_each_can_be_made(void **state)
 	aead_free(NULL);
 }
 
+#ifdef HAVE_AEAD_NEON
+static void test_aead_neon_is_the_first_choice_on_arm(void **state)
+{
+	(void)state;
+	assert_string_equal(aead_names()[0], "neon");
+}
+#endif
+
 static void test_aead_environment_forces_a_back_end_and_a_name_beats_it(void **state)
 {
 	const char *first = aead_names()[0];
@@ -103,6 +111,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_aead_names_end_with_sodium_and_each_can_be_made),
+#ifdef HAVE_AEAD_NEON
+		cmocka_unit_test(test_aead_neon_is_the_first_choice_on_arm),
+#endif
 		cmocka_unit_test(test_aead_environment_forces_a_back_end_and_a_name_beats_it),
 		cmocka_unit_test(test_aead_unknown_name_is_refused_from_caller_and_environment),
 		cmocka_unit_test(test_aead_new_refuses_a_back_end_that_fails_its_self_test),

@@ -155,7 +155,7 @@ static void check_run(
 static void fuzz_coalesce(const uint8_t *data, size_t size, bool mend, bool tcp, bool udp)
 {
 	static struct coalescer c;
-	struct wgh_packet packets[COALESCE_PACKETS_MAX];
+	static struct wgh_packet packets[COALESCE_PACKETS_MAX];
 	size_t n = 0, in_runs = 0;
 
 	for (; size >= 2 && n < COALESCE_PACKETS_MAX; n++) {
