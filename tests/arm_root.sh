@@ -11,8 +11,12 @@ here=$(dirname "$(realpath "$0")")
 wanted="libc6-dev libgcc-12-dev libcmocka-dev $("$here/deps.sh" libraries)"
 
 [ "$(cat "$root/.holds" 2>/dev/null)" != "$wanted" ] || exit 0
-rm -rf "$root"
 apt=$root/apt
+if [ -e "$root" ] && [ ! -d "$apt" ]; then
+	echo "arm_root: $root is there and not by this script; name another folder" >&2
+	exit 1
+fi
+rm -rf "$root"
 mkdir -p "$apt/lists/partial" "$apt/archives/partial"
 : >"$apt/status" # nothing is installed: all that is needed comes along
 mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 debian || true)
