@@ -106,7 +106,6 @@ emulate() {
 	[ "$1" = aarch64 ] && [ "$(uname -m)" != aarch64 ] || return 0
 	emulator=qemu-aarch64
 	export WGHUB_EMULATOR=$emulator QEMU_LD_PREFIX=$PWD/build/arm-root
-	export WGHUB_TEST_ROUNDS=${WGHUB_TEST_ROUNDS:-300} # 5000 take minutes here
 }
 
 # It knows neither seccomp, SO_MARK nor PR_SET_CHILD_SUBREAPER, nor what a mapping is advised to be.
