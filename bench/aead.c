@@ -6,7 +6,6 @@
  * neighbour or a changing clock hits all of them; the figures are medians over the rounds, with the
  * spread of their middle 80 %.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,15 +8,11 @@
  * more. The same in another unit is what a bad message costs: the hub's CPU time beyond what so
  * many packets took without the flood, for each bad message.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "bench/lib/options.h"
 #include "bench/lib/traffic.h"

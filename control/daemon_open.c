@@ -7,7 +7,6 @@
 #include "control/hook.h"
 #include "control/https.h"
 #include "control/journal.h"
-#include "control/log.h"
 #include "control/metrics_text.h"
 #include "control/sandbox.h"
 #include "control/text.h"

@@ -2,9 +2,6 @@
  * One that needs the API waits in a list until it has answered; nothing here blocks. */
 #include "control/factory_hub_internal.h"
 
-#include "control/text.h"
-#include "crypto/key_text.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

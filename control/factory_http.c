@@ -9,7 +9,6 @@
 #include "control/error.h"
 #include "control/factory_json.h"
 #include "control/factory_urls.h"
-#include "control/log.h"
 #include "control/text.h"
 
 #include <errno.h>

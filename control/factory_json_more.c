@@ -2,7 +2,6 @@
  * the answer that begins a device login. */
 #include "control/factory_json.h"
 
-#include "control/array.h"
 #include "control/error.h"
 #include "control/json_text.h"
 #include "control/slice.h"

@@ -3,7 +3,6 @@
 #include "control/hosts_names.h"
 
 #include "control/array.h"
-#include "control/text.h"
 
 #include <errno.h>
 #include <stdlib.h>

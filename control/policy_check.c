@@ -4,7 +4,6 @@
 
 #include "control/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define SHADOWS_RULES_MAX 2000 /* the search compares each with each */

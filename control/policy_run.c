@@ -6,7 +6,6 @@
 #include "control/key_index.h"
 #include "control/log.h"
 #include "control/policy_words.h"
-#include "control/text.h"
 
 #include <errno.h>
 #include <jansson.h>

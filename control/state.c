@@ -10,8 +10,6 @@
 #include "crypto/key_text.h"
 
 #include <errno.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

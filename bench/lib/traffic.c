@@ -2,7 +2,6 @@
  * pair, so that a hub that coalesces towards its kernel may do so. */
 #include "bench/lib/traffic.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/udp.h>
 #include <stdio.h>

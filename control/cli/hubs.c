@@ -4,7 +4,6 @@
 
 #include "control/progress.h"
 #include "control/text.h"
-#include "control/uapi_socket.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -3,7 +3,6 @@
 
 #include "control/text.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

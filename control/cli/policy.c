@@ -2,10 +2,8 @@
  * before it is used and while it is. */
 #include "control/cli/ask_facts.h"
 
-#include "control/error.h"
 #include "control/text.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,6 @@
 #include "control/cli/hubs.h"
 #include "control/progress.h"
 #include "control/text.h"
-#include "control/uapi_socket.h"
 #include "crypto/key_text.h"
 
 #include <errno.h>

@@ -6,8 +6,6 @@
 #include "control/uapi_socket.h"
 #include "control/unit_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

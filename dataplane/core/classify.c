@@ -4,8 +4,6 @@
  */
 #include "core/worker.h"
 
-#include <string.h>
-
 /* The handshake types have one length each; everything else that is not data is unknown. */
 static enum drop handshake_check(uint32_t type, uint32_t len_bytes)
 {

@@ -6,7 +6,6 @@
 #include "core/fragment.h"
 
 #include "core/be.h"
-#include "core/limits.h"
 #include "core/route_hash.h"
 #include "core/spin.h"
 #include "core/time.h"

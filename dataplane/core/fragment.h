@@ -16,6 +16,7 @@
 #define CORE_FRAGMENT_H
 
 #include "core/mem.h"
+#include "core/limits.h"
 #include "core/nat.h"
 
 #define FRAGMENT_TIMEOUT_NS (30 * NS_PER_S)

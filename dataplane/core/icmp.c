@@ -7,7 +7,6 @@
 
 #include "core/be.h"
 
-#include <endian.h>
 #include <string.h>
 
 #define IPV4_HEADER_BYTES 20u

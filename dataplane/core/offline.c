@@ -6,8 +6,6 @@
 #include "core/answer.h"
 #include "core/keys.h"
 
-#include <string.h>
-
 /* The error about what was translated goes to the one who sent it, as if it came from the peer. */
 static bool translate(struct hub *hub, const struct peer *silent, uint8_t *error,
 	uint32_t len_bytes, struct ip_info *info, uint64_t now_ns)

@@ -19,7 +19,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/worker.h"
 #include "io/bench.h"
 #include "io/device.h"
 

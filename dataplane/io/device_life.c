@@ -3,8 +3,6 @@
  */
 #include "io/device.h"
 
-#include "crypto/aead.h"
-
 #include <errno.h>
 #include <net/if.h>
 #include <sched.h>

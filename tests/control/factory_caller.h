@@ -12,17 +12,13 @@
 
 #include "control/factory_http.h"
 
-#include "control/file.h"
 #include "control/log.h"
 #include "tests/lib/factory_server.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>

@@ -2,6 +2,10 @@
  * says what, where and what to do. */
 #include "tests/control/program.h"
 
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
 static void test_bad_input_is_one_line_and_an_exit_code(void **state)
 {
 	static const struct {

@@ -2,6 +2,11 @@
  */
 #include "tests/control/program.h"
 
+#include <arpa/inet.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
 static int connect_to(const char *name)
 {
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};

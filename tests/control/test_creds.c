@@ -17,8 +17,6 @@
 #include <unistd.h>
 
 #include "control/creds.h"
-#include "control/file.h"
-#include "control/yaml_pairs.h"
 
 #define NOW 1772439400.0 /* 70 s after CREATED, 2026-03-02T08:16:40Z */
 #define PYTHON                                                                                     \

@@ -9,7 +9,6 @@
 #include "crypto/key_text.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #define OURS "MZ8/BGa1UFB+H6KZtYrMFarKwnSDyIzUfpVIuCUez8E="

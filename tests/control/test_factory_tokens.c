@@ -2,6 +2,11 @@
  * their renewal. Loopback only. */
 #include "tests/control/factory_caller.h"
 
+#include "control/file.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
 /* How far the hub's clock is ahead of the server's. */
 static time_t clock_ahead_s;
 

@@ -6,10 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "tests/lib/fleet.h"
 
 static bool accepts(struct vanish_guard *g, struct fleet *f, const struct dev *devs, size_t n,

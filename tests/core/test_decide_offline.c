@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <string.h>
-
 #include "tests/lib/talk.h"
 
 /* Its session is over, so that the hub has to call it; and it may, having been silent for a while.

@@ -9,7 +9,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
 
 #include "tests/lib/talk.h"
 

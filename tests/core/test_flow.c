@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <string.h>
-
 #include "tests/lib/flows.h"
 
 /* ---- both directions ---- */

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "core/ring.h"
-#include "core/spin.h"
 #include "tests/lib/rng.h"
 
 #define RING_BYTES 1024

@@ -7,7 +7,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "tests/lib/fixture.h"

@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

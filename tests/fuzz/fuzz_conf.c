@@ -2,7 +2,6 @@
  * line, and what is accepted keeps its promises. Corpus: tests/fuzz/corpus/conf. */
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "control/conf.h"
 

@@ -2,7 +2,6 @@
 #include "tests/sim/pair.h"
 
 #include <errno.h>
-#include <string.h>
 
 static struct x25519_secret other_secret(struct sim *sim)
 {

@@ -1,8 +1,6 @@
 /* Two hubs: everything that happens because time passes: keepalives, retries, giving up, wiping. */
 #include "tests/sim/pair.h"
 
-#include <string.h>
-
 /* ---- passive keepalive ---- */
 
 static void test_keepalive_comes_10_s_after_the_first_unanswered_data(void **state)
