@@ -129,7 +129,9 @@ static void put_limits(FILE *out, const struct unit *unit)
 	      "UMask=0077\n"
 	      "RuntimeDirectory=wireguard\n"
 	      "RuntimeDirectoryMode=0755\n"
-	      "RuntimeDirectoryPreserve=yes\n",
+	      "RuntimeDirectoryPreserve=yes\n"
+	      "LogsDirectory=factory-vpn\n"
+	      "LogsDirectoryMode=0750\n",
 		out);
 	/* ProtectClock= alone would forbid all devices. */
 	fputs(unit->no_tun ? "PrivateDevices=yes\n"

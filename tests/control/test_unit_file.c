@@ -53,6 +53,7 @@ static void test_unit_starts_again_for_ever_and_reloads_by_a_signal(void **state
 	/* By root with all rights: the hub is another user by then. */
 	assert_true(has_line(text, "ExecReload=+/bin/kill -HUP $MAINPID"));
 	assert_true(has_line(text, "StateDirectory=wghub"));
+	assert_true(has_line(text, "LogsDirectory=factory-vpn")); /* for --events */
 	assert_true(has_line(text, "ReadWritePaths=-/etc"));
 	assert_true(has_line(text,
 		"CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_DAC_OVERRIDE "

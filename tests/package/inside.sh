@@ -87,6 +87,26 @@ test_reload_keeps_sessions() {
 	systemctl is-active "$unit"
 }
 
+# Under all that the unit forbids: the command runs, and the file is rotated as the package says.
+test_events_are_written_handed_over_and_rotated() {
+	printf '#!/bin/sh\ncat >>/var/log/wghub/told\n' >/etc/wghub/on-event
+	chmod 755 /etc/wghub/on-event
+	cp /etc/default/wghub $T/default
+	echo 'WGHUB_OPTIONS="--events /var/log/wghub/hub.json --events-command '"'exec /etc/wghub/on-event'"'"' >>/etc/default/wghub
+	systemctl restart "$unit"
+	equal "$(stat -c %U:%a /var/log/wghub)" wghub:750
+	wait_for 60 grep -q peer_added /var/log/wghub/told || fail "$(journalctl -q -u "$unit" -n 3)"
+	cmp /var/log/wghub/told /var/log/wghub/hub.json
+	mv /var/log/wghub/hub.json /var/log/wghub/hub.json.1
+	sh -c "$(sed -n '/postrotate/,/endscript/{//!p}' /etc/logrotate.d/wghub)"
+	wait_for 60 test -e /var/log/wghub/hub.json
+	cp $T/default /etc/default/wghub
+	systemctl restart "$unit"
+	rm /etc/wghub/on-event
+	wait_for 60 grep -q hub_end /var/log/wghub/hub.json
+	grep -q hub_end /var/log/wghub/told
+}
+
 test_watchdog_restarts_a_hub_that_hangs() {
 	local pid
 	mkdir -p "/run/systemd/system/$unit.service.d"
