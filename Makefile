@@ -247,7 +247,7 @@ units: $(UNIT_BINS)
 fuzzers: $(FUZZ_BINS)
 benches: $(BENCH_BINS)
 
--include $(shell find build -path build/debian -prune -o -path $(ARM_ROOT) -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find build -path build/debian -prune -o -path $(ARM_ROOT) -prune -o -type f -name '*.d' -print 2>/dev/null)
 .SECONDARY:
 
 # Without scdoc there is no manual, and all else.
