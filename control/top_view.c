@@ -454,7 +454,7 @@ static void draw_help(struct drawing *d)
 static void draw_screen(struct drawing *d)
 {
 	const struct top_model *m = d->model;
-	unsigned rows = d->view->rows, n_keys = rows >= 4, n_drops = 0;
+	unsigned rows = d->view->rows, n_keys = rows >= 4, n_drops = 0, below;
 
 	draw_title(d);
 	if (d->view->help) {
@@ -471,7 +471,8 @@ static void draw_screen(struct drawing *d)
 	}
 	if (rows >= 14 && m->n_drops)
 		n_drops = 1 + (m->n_drops < rows / 6 ? (unsigned)m->n_drops : rows / 6);
-	draw_table(d, d->left - n_keys - n_drops);
+	below = n_keys + n_drops;
+	draw_table(d, d->left > below ? d->left - below : 0);
 	draw_drops(d, n_drops);
 	if (n_keys)
 		draw_keys(d);
