@@ -16,20 +16,14 @@
 
 #if defined(__aarch64__) && defined(__AARCH64EL__)
 
+#include "crypto/vector.h"
+
 #include <arm_neon.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LANES 4
 #define ROW LANES_ROW_BYTES
-#define INLINE static inline __attribute__((always_inline))
-/* Written before it is read: not zeroed as -ftrivial-auto-var-init=zero has it. */
-#if __has_attribute(uninitialized)
-#define UNSET __attribute__((uninitialized))
-#else
-#define UNSET
-#endif
-#define UNROLL _Pragma("GCC unroll 16")
 
 typedef uint32x4_t vec;
 typedef unsigned __int128 u128;
@@ -174,13 +168,6 @@ INLINE void transpose4(vec x[4])
 #define ROTATE_12(v) vsriq_n_u32(vshlq_n_u32(v, 12), v, 20)
 #define ROTATE_7(v) vsriq_n_u32(vshlq_n_u32(v, 7), v, 25)
 
-/* The state is a 4x4 matrix x[0..15]; column i of a quarter round takes its element of each row i
- * places further on by turn, 2 * turn and 3 * turn: turn 0 are the columns, turn 1 the diagonals.
- */
-#define ROW_A(i) (i)
-#define ROW_B(i) (4 + (((i) + turn) & 3))
-#define ROW_C(i) (8 + (((i) + 2 * turn) & 3))
-#define ROW_D(i) (12 + (((i) + 3 * turn) & 3))
 /* to += from, mix = rotate(mix ^ to), in four independent columns. */
 #define STEP(to, from, mix, rotate)                                                                \
 	UNROLL                                                                                     \

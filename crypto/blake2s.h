@@ -25,9 +25,10 @@ void blake2s_final(struct blake2s *s, uint8_t *out);
 void blake2s(uint8_t *out, size_t out_bytes, const void *key, size_t key_bytes, const void *in,
 	size_t in_bytes);
 /* HMAC-BLAKE2s with 32 bytes of output (RFC 2104, block of 64). */
-void blake2s_hmac(uint8_t out[32], const void *key, size_t key_bytes, const void *in, size_t in_bytes);
-/* WireGuard's KDF1..KDF3: HKDF (RFC 5869) with HMAC-BLAKE2s; out2 and out3 may be NULL. Outputs may be
- * the same memory as key. */
+void blake2s_hmac(
+	uint8_t out[32], const void *key, size_t key_bytes, const void *in, size_t in_bytes);
+/* WireGuard's KDF1..KDF3: HKDF (RFC 5869) with HMAC-BLAKE2s; out2 and out3 may be NULL. Outputs may
+ * be the same memory as key. */
 void blake2s_kdf(uint8_t *out1, uint8_t *out2, uint8_t *out3, const uint8_t key[32], const void *in,
 	size_t in_bytes);
 

@@ -6,18 +6,11 @@
 #ifndef CRYPTO_CHACHA20_AVX2_H
 #define CRYPTO_CHACHA20_AVX2_H
 
+#include "crypto/vector.h"
+
 #include <immintrin.h>
-#include <stdbool.h>
 
 #define LANES 8 /* blocks of one set */
-#define INLINE static inline __attribute__((always_inline))
-/* Written before it is read: not zeroed as -ftrivial-auto-var-init=zero has it. */
-#if __has_attribute(uninitialized)
-#define UNSET __attribute__((uninitialized))
-#else
-#define UNSET
-#endif
-#define UNROLL _Pragma("GCC unroll 16")
 /* Costs nothing; keeps the compiler from reordering long sums until they spill. */
 #define IN_REGISTER(v) __asm__("" : "+x"(v))
 
@@ -62,13 +55,6 @@ INLINE void transpose8(vec x[8])
 #define ROTATE_12(v) _mm256_or_si256(_mm256_slli_epi32(v, 12), _mm256_srli_epi32(v, 20))
 #define ROTATE_7(v) _mm256_or_si256(_mm256_slli_epi32(v, 7), _mm256_srli_epi32(v, 25))
 
-/* The state is a 4x4 matrix x[0..15]; column i of a quarter round takes its element of each row i
- * places further on by turn, 2 * turn and 3 * turn: turn 0 are the columns, turn 1 the diagonals.
- */
-#define ROW_A(i) (i)
-#define ROW_B(i) (4 + (((i) + turn) & 3))
-#define ROW_C(i) (8 + (((i) + 2 * turn) & 3))
-#define ROW_D(i) (12 + (((i) + 3 * turn) & 3))
 /* to += from, mix = rotate(mix ^ to), in four independent columns. */
 #define STEP(to, from, mix, rotate)                                                                \
 	UNROLL                                                                                     \

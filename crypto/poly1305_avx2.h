@@ -9,7 +9,7 @@
 #ifndef CRYPTO_POLY1305_AVX2_H
 #define CRYPTO_POLY1305_AVX2_H
 
-#include "crypto/chacha20_avx2.h" /* vec, INLINE, UNROLL */
+#include "crypto/chacha20_avx2.h" /* vec */
 
 #define TOP_BIT (1LL << 24) /* 2^128 in limb 4: set in each whole block */
 

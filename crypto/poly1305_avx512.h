@@ -8,7 +8,7 @@
 #ifndef CRYPTO_POLY1305_AVX512_H
 #define CRYPTO_POLY1305_AVX512_H
 
-#include "crypto/chacha20_avx512.h" /* vec, INLINE, UNROLL */
+#include "crypto/chacha20_avx512.h" /* vec */
 
 /* l0 + l1 * 2^44 + l2 * 2^88. Between operations limbs may exceed their 44, 44, 42 bits by a
  * little: see reduce(). */

@@ -1,6 +1,6 @@
 /* secret.h - kinds of key as distinct types, wiping, constant-time comparison, locked memory.
- * Threads: all functions may be called from any thread. Call secret_init() once before anything else.
- * Source: libsodium for every operation; nothing here is our own cryptography.
+ * Threads: all functions may be called from any thread. Call secret_init() once before anything
+ * else. Source: libsodium for every operation; nothing here is our own cryptography.
  */
 #ifndef CRYPTO_SECRET_H
 #define CRYPTO_SECRET_H
@@ -34,12 +34,13 @@ MUST_CHECK int secret_init(void);
 void secret_wipe(void *p, size_t len_bytes);
 MUST_CHECK bool ct_equal(const void *a, const void *b, size_t len_bytes);
 MUST_CHECK bool ct_is_zero(const void *p, size_t len_bytes);
-/* From the kernel's generator; blocks until it is initialised, ends the process if it cannot give any. */
+/* From the kernel's generator; blocks until it is initialised, ends the process if it cannot give
+ * any. */
 void secret_random(void *p, size_t len_bytes);
 
-/* Zeroed memory that is kept out of core dumps and, where the limit allows it, out of swap. For few,
- * long-lived objects: each takes whole pages. A child of fork() finds it zeroed, so a program that turns
- * into a daemon does that first. NULL: no memory. */
+/* Zeroed memory that is kept out of core dumps and, where the limit allows it, out of swap. For
+ * few, long-lived objects: each takes whole pages. A child of fork() finds it zeroed, so a program
+ * that turns into a daemon does that first. NULL: no memory. */
 MUST_CHECK void *secret_alloc(size_t len_bytes);
 /* Wipes and frees; NULL is fine. */
 void secret_free(void *p, size_t len_bytes);

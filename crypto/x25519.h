@@ -13,6 +13,7 @@ void x25519_secret_from_random(struct x25519_secret *secret, const uint8_t rando
 /* False if secret is all zero (no key). */
 bool x25519_public_from_secret(struct x25519_public *out, const struct x25519_secret *secret);
 /* False, and out all zero, if the result is all zero: the other side sent a point of low order. */
-MUST_CHECK bool x25519(uint8_t out[32], const struct x25519_secret *secret, const struct x25519_public *theirs);
+MUST_CHECK bool x25519(
+	uint8_t out[32], const struct x25519_secret *secret, const struct x25519_public *theirs);
 
 #endif

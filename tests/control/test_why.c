@@ -19,7 +19,6 @@
 #define KEY_1 "01" HEX_ZEROS
 #define KEY_2 "02" HEX_ZEROS
 #define KEY_3 "03" HEX_ZEROS
-#define KEY_4 "04" HEX_ZEROS
 #define BASE64_9 "CQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 #define HUB                                                                                        \

@@ -15,7 +15,6 @@
 
 #define START_NS (1000 * NS_PER_S)
 #define PER_SENDER 8
-#define PER_ROW 16
 
 static const uint64_t SEED[2] = {1, 2};
 static const struct flow_party SENDER = {1, 1};
