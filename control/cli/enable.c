@@ -9,9 +9,11 @@
 #include "control/uapi_socket.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,18 +124,35 @@ static int default_key(struct factory_options *o)
 	return 0;
 }
 
+/* As process 1 of a container it would get no signal that it has no handler for. */
+static void on_signal(int number)
+{
+	_exit(128 + number);
+}
+
+static void end_at_once(bool yes)
+{
+	signal(SIGTERM, yes ? on_signal : SIG_DFL);
+	signal(SIGINT, yes ? on_signal : SIG_DFL);
+}
+
 /* In a process of its own: the hub gives up root before it has any thread, and keeps nothing of a
  * login in its memory. */
 static enum published publish_apart(struct factory_options *o)
 {
 	struct publish_result result;
 	enum published outcome;
+	pid_t pid, parent = getpid();
 	int status;
-	pid_t pid;
 
 	fflush(NULL);
+	end_at_once(true);
 	pid = fork();
 	if (pid == 0) {
+		end_at_once(false);
+		/* Who was told to stop publishes nothing any more. */
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+			_exit((int)PUBLISH_FAILED);
 		outcome = publish(o, &result);
 		if (outcome == PUBLISHED)
 			say_published(o, &result);
@@ -144,6 +163,7 @@ static enum published publish_apart(struct factory_options *o)
 		say_error("cannot publish: %s", pid < 0 ? strerror(errno) : "the process ended");
 		return PUBLISH_FAILED;
 	}
+	end_at_once(false);
 	return (enum published)WEXITSTATUS(status);
 }
 

@@ -52,6 +52,21 @@ test_the_old_containers_environment_works_with_one_volume() { # rows 25, 36, 39
 	no_secret_in $T/container.log
 }
 
+test_a_container_that_is_stopped_publishes_nothing_any_more() {
+	begin
+	ctl fault '{"do": "hold", "match": "GET */config/", "times": -1}'
+	container FACTORY="$FACTORY_NAME" APITOKEN="$FACTORY_TOKEN" INTERF=hub0 ENDPOINT=hub.example.net --
+	wait_for 60 eval "[ \$(factory_ctl holding | factory_get \"j['holding']\") = 1 ]" || fail "nobody asks"
+	kill -TERM $hub_pid
+	code=0
+	wait $hub_pid || code=$?
+	hub_pids=()
+	equal $code 143
+	wait_for 20 eval '! pgrep -x wghub' || fail "a process goes on: $(pgrep -a -x wghub)"
+	ctl clear
+	equal "$(n_patches)" 0
+}
+
 test_a_wrong_environment_is_said_and_nothing_runs() {
 	begin
 	local case
