@@ -18,14 +18,16 @@
 # V is release unless --variant or SUITE:V says otherwise: units:asan, interop:tsan. What is not
 # built, a missing tool, and a program that ends early are failures. The scripts mostly wait, so up
 # to INTEROP_JOBS (default 3) run at a time, and the one that takes minutes (rekey) begins before
-# everything else.
+# everything else. Of unit tests and fuzz targets UNIT_JOBS (default: as many as there are processors)
+# run at a time.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 FUZZ_SEED=${FUZZ_SEED:-1}
 INTEROP_JOBS=${INTEROP_JOBS:-3}
-UNIT_SECONDS=${UNIT_SECONDS:-600}
+UNIT_SECONDS=${UNIT_SECONDS:-1800}
+UNIT_JOBS=${UNIT_JOBS:-$(nproc)}
 variant=release
 suites=()
 n_passed=0
@@ -119,11 +121,37 @@ emulator_cannot() {
 	esac
 }
 
+# beside NAME COMMAND...: in the background, as soon as fewer than UNIT_JOBS of these run; what it says is in
+# $work/NAME and $work/NAME.err, its pid in pid_of.
+declare -A pid_of
+beside() {
+	local name=$1 pid n
+	shift
+	while :; do
+		n=0
+		for pid in $(jobs -rp); do [ "$pid" = "$early_pid" ] || n=$((n + 1)); done
+		[ $n -ge "$UNIT_JOBS" ] || break
+		sleep 0.05
+	done
+	"$@" >"$work/$name" 2>"$work/$name.err" &
+	pid_of[$name]=$!
+	jobs_running+=($!)
+}
+
+# In a network of its own, where nobody else has a port; only root may.
+alone_in_net() {
+	if [ "$(id -u)" = 0 ]; then
+		exec timeout -k 10 "$UNIT_SECONDS" unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
+	fi
+	exec timeout -k 10 "$UNIT_SECONDS" "$@"
+}
+
+unit_begin() { CMOCKA_MESSAGE_OUTPUT=TAP beside "$1" alone_in_net $emulator "build/$1"; }
+
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
-run_unit() {
-	local program=$1 title=$2 code n_planned=0 n_seen=0 n_bad=0 n_beyond=0 line name
-	CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 "$UNIT_SECONDS" $emulator "$program" >"$work/unit" 2>"$work/unit.err"
-	code=$?
+unit_end() {
+	local title=$2 out=$work/$1 code=0 n_planned=0 n_seen=0 n_bad=0 n_beyond=0 line name
+	wait "${pid_of[$1]}" || code=$?
 	while IFS= read -r line; do
 		name=${line#* - }
 		case $line in
@@ -148,7 +176,7 @@ run_unit() {
 			;;
 		"#"*) [ $n_bad -eq 0 ] || echo "$line" ;;
 		esac
-	done <"$work/unit"
+	done <"$out"
 	if [ $code = 124 ] || [ $code = 137 ]; then
 		failed "$title" "takes longer than $UNIT_SECONDS s"
 	elif [ $n_seen != "$n_planned" ] || [ $n_seen = 0 ]; then
@@ -156,7 +184,7 @@ run_unit() {
 	elif [ $code != 0 ] && [ $n_bad = 0 ] && [ $n_beyond = 0 ]; then
 		failed "$title" "all tests passed, but it ended with code $code"
 	fi
-	[ $code = 0 ] || print_log "$work/unit.err"
+	[ $code = 0 ] || print_log "$out.err"
 }
 
 # What the thread sanitizer is for: everything else has one thread and would only take minutes.
@@ -169,18 +197,21 @@ is_threaded() {
 }
 
 run_units() {
-	local source program suffix=
+	local source name suffix= begun=()
 	[ "$1" = release ] || suffix=" [$1]"
 	emulate "$1"
 	for source in tests/*/test_*.c; do
 		[ "$1" != tsan ] || is_threaded "$source" || continue
-		program=build/$1/${source%.c}
-		if [ -x "$program" ]; then
-			run_unit "$program" "$(basename "$(dirname "$source")")/$(basename "$program")$suffix"
+		name=$1/${source%.c}
+		if [ -x "build/$name" ]; then
+			mkdir -p "$(dirname "$work/$name")"
+			unit_begin "$name"
+			begun+=("$name")
 		else
-			failed "$program" "is not built"
+			failed "build/$name" "is not built"
 		fi
 	done
+	for name in "${begun[@]}"; do unit_end "$name" "${name#"$1"/tests/}$suffix"; done
 }
 
 run_count() {
@@ -189,20 +220,26 @@ run_count() {
 }
 
 run_fuzz() {
-	local source name program
+	local source name program begun=()
 	for source in tests/fuzz/fuzz_*.c; do
 		name=$(basename "$source" .c)
 		program=build/fuzz/tests/fuzz/$name
-		mkdir -p "$work/$name"
 		if [ ! -x "$program" ]; then
 			failed "$program" "is not built"
-		elif "$program" -max_total_time="$FUZZ_SECONDS" -seed="$FUZZ_SEED" -timeout=60 -rss_limit_mb=2048 \
-			-print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
-			"$work/$name" "tests/fuzz/corpus/${name#fuzz_}" >"$work/fuzz" 2>&1; then
-			passed "fuzz/$name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$work/fuzz") inputs)"
+			continue
+		fi
+		mkdir -p "$work/$name.found"
+		beside "$name" "$program" -max_total_time="$FUZZ_SECONDS" -seed="$FUZZ_SEED" -timeout=60 \
+			-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="build/fuzz/$name-" \
+			"$work/$name.found" "tests/fuzz/corpus/${name#fuzz_}"
+		begun+=("$name")
+	done
+	for name in "${begun[@]}"; do
+		if wait "${pid_of[$name]}"; then
+			passed "fuzz/$name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.err") inputs)"
 		else
 			failed "fuzz/$name" "the input is in build/fuzz/$name-*"
-			print_log "$work/fuzz"
+			print_log "$work/$name.err"
 		fi
 	done
 }
@@ -341,11 +378,12 @@ done
 variant_of() { [ "${1#*:}" = "$1" ] && echo "$variant" || echo "${1#*:}"; }
 
 early=
+early_pid=
 for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")
 	[ "${suite%%:*}" = interop ] && [ -z "$early" ] || continue
 	scripts_tools interop && interop_is_built "$of" && early=$of &&
-		script_begin interop "$of" rekey
+		script_begin interop "$of" rekey && early_pid=${jobs_running[-1]}
 done
 for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")
