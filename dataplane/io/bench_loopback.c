@@ -40,6 +40,9 @@ static const struct wgh_addr HUB = {.bytes = {10, 0, 0, 1}, .family = WGH_IPV4};
 
 /* What is on the way so long after the last arrival is lost. */
 #define SILENCE_NS (100 * NS_PER_MS)
+/* So long the first arrival is waited for: a busy machine may be late to let the hub's threads run.
+ */
+#define FIRST_NS (10 * NS_PER_S)
 
 struct play {
 	uv_loop_t loop;
@@ -347,10 +350,11 @@ static int buffers_receive(struct play *p)
 static int play_run(struct play *p, uint64_t duration_ns, uint64_t *elapsed_ns)
 {
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC), now_ns = start_ns, heard_ns = start_ns;
+	uint64_t longest_ns = duration_ns > FIRST_NS ? duration_ns : FIRST_NS;
 	struct pollfd wait = {.fd = p->to_fd, .events = POLLIN};
 
 	for (unsigned n_looks = 0;; n_looks++) {
-		bool sending = now_ns - start_ns < duration_ns;
+		bool sending = now_ns - start_ns < (p->n_received ? duration_ns : longest_ns);
 		uint64_t before = p->n_received;
 		int err = 0;
 
