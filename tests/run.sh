@@ -110,11 +110,13 @@ emulate() {
 	export WGHUB_EMULATOR=$emulator QEMU_LD_PREFIX=$PWD/build/arm-root
 }
 
-# It knows neither seccomp, SO_MARK nor PR_SET_CHILD_SUBREAPER, nor what a mapping is advised to be.
+# It knows neither seccomp, SO_MARK, SO_MEMINFO nor PR_SET_CHILD_SUBREAPER, nor what a mapping is
+# advised to be, and hands a signal that it ignores for itself to the programs it starts.
 emulator_cannot() {
 	case $1 in
 	test_data_path_thread_* | test_protocol_thread_*) ;;
-	test_fwmark_needs_the_right_to_change) ;;
+	test_fwmark_needs_the_right_to_change | test_what_waits_in_the_system_is_told_*) ;;
+	test_command_inherits_neither_secrets_*) ;;
 	test_command_that_hangs_is_ended_* | test_what_a_command_leaves_in_the_background_*) ;;
 	test_secret_pages_are_*) ;;
 	*) return 1 ;;
