@@ -111,12 +111,11 @@ emulate() {
 }
 
 # It knows neither seccomp, SO_MARK, SO_MEMINFO nor PR_SET_CHILD_SUBREAPER, nor what a mapping is
-# advised to be, and hands a signal that it ignores for itself to the programs it starts.
+# advised to be.
 emulator_cannot() {
 	case $1 in
 	test_data_path_thread_* | test_protocol_thread_*) ;;
 	test_fwmark_needs_the_right_to_change | test_what_waits_in_the_system_is_told_*) ;;
-	test_command_inherits_neither_secrets_*) ;;
 	test_command_that_hangs_is_ended_* | test_what_a_command_leaves_in_the_background_*) ;;
 	test_secret_pages_are_*) ;;
 	*) return 1 ;;
