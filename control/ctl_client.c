@@ -30,6 +30,9 @@ static int dial(const char *dir, const char *ifname, unsigned timeout_s, struct 
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		error_set(
 			error, "no hub called %s runs here (looked at %s)", ifname, addr->sun_path);
+	else if (fd == -EAGAIN)
+		error_set(error, "%s: the hub lets nobody in: it hangs, or too many ask it",
+			addr->sun_path);
 	else if (fd == -EACCES || fd == -EPERM)
 		error_set(error,
 			"%s: no permission; try as root, or as the user who started the hub",

@@ -220,8 +220,9 @@ static int start_device(struct daemon_hub *hub, struct wgh_error *error)
 		if (uapi_socket_path(&addr, hub->options->socket_dir, o.ifname, error))
 			return -ENAMETOOLONG;
 		fd = uapi_socket_connect(&addr);
-		if (fd >= 0) {
-			close(fd);
+		if (fd >= 0 || fd == -EAGAIN) {
+			if (fd >= 0)
+				close(fd);
 			error_set(error, "%s is already running (%s); stop it with: wghub down %s",
 				o.ifname, addr.sun_path, o.ifname);
 			return -EADDRINUSE;

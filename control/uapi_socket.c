@@ -47,10 +47,14 @@ int uapi_socket_path(
 
 int uapi_socket_connect(const struct sockaddr_un *addr)
 {
+	const struct timeval wait = {.tv_sec = UAPI_CONNECT_S};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
 
 	if (fd < 0)
 		return -errno;
+	/* A hub that hangs accepts nobody, and once its queue is full connect() would never return.
+	 */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
 	if (connect(fd, (const struct sockaddr *)addr, sizeof *addr) == 0)
 		return fd;
 	err = -errno;

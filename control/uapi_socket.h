@@ -39,8 +39,10 @@ void uapi_socket_remove(const struct uapi_socket *s);
 /* DIR/NAME.sock; -ENAMETOOLONG. */
 MUST_CHECK int uapi_socket_path(
 	struct sockaddr_un *addr, const char *dir, const char *ifname, struct wgh_error *error);
+/* How long a hub with as many waiting as it has room for is waited for. */
+#define UAPI_CONNECT_S 5
 /* A connected descriptor or a negative errno: -ENOENT and -ECONNREFUSED when no hub of that name
- * runs. */
+ * runs, -EAGAIN when one does but lets nobody in. */
 MUST_CHECK int uapi_socket_connect(const struct sockaddr_un *addr);
 
 #endif

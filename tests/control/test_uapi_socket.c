@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "control/ctl_client.h"
 #include "control/uapi_socket.h"
 
 #include <dirent.h>
@@ -23,8 +24,7 @@
 
 static char dir[64];
 static atomic_bool done;
-/* A real wg that looks at one hub and removes the socket of the next one cannot be helped. */
-static pthread_mutex_t one_hub = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint n_asked;
 
 static int setup(void **state)
 {
@@ -50,30 +50,15 @@ static void *ask(void *arg)
 	if (uapi_socket_path(&addr, dir, "wgt0", &error))
 		return "no path";
 	while (!done) {
-		pthread_mutex_lock(&one_hub);
 		int fd = uapi_socket_connect(&addr);
 
 		if (fd >= 0)
 			close(fd);
 		else if (fd == -ECONNREFUSED)
 			unlink(addr.sun_path);
-		pthread_mutex_unlock(&one_hub);
-		sched_yield();
+		n_asked++;
 	}
 	return NULL;
-}
-
-/* A wg waits, with the mutex, where the queue of calls is full: so they are taken. */
-static void lock_and_answer(const struct uapi_socket *s)
-{
-	while (pthread_mutex_trylock(&one_hub)) {
-		int fd = accept(s->fd, NULL, NULL); /* does not wait */
-
-		if (fd >= 0)
-			close(fd);
-		else
-			sched_yield();
-	}
 }
 
 static void test_socket_survives_a_wg_that_removes_what_does_not_listen(void **state)
@@ -91,14 +76,47 @@ static void test_socket_survives_a_wg_that_removes_what_does_not_listen(void **s
 			fail_msg("round %u: %s", i, error.text);
 		if (!uapi_socket_is_there(&s))
 			fail_msg("round %u: it is gone", i);
-		lock_and_answer(&s);
 		uapi_socket_remove(&s);
 		close(s.fd);
-		pthread_mutex_unlock(&one_hub);
+		/* A wg that looked at one hub and removes the socket of the next one cannot be
+		 * helped. */
+		for (unsigned before = n_asked; n_asked == before;)
+			sched_yield();
 	}
 	done = true;
 	pthread_join(asker, &trouble);
 	assert_null(trouble);
+}
+
+/* A hub that hangs: it accepts nobody, and its queue is full. */
+static void test_socket_of_a_hub_that_lets_nobody_in_is_not_replaced(void **state)
+{
+	struct wgh_error error = {""};
+	struct uapi_socket hangs, second;
+	struct ctl_answer answer;
+	struct sockaddr_un addr;
+	int fds[100];
+	unsigned n = 0;
+
+	(void)state;
+	alarm(100);
+	assert_int_equal(uapi_socket_make(&hangs, dir, "wgt0", &error), 0);
+	assert_int_equal(uapi_socket_path(&addr, dir, "wgt0", &error), 0);
+	do {
+		assert_true(n < 100);
+		fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	} while (!connect(fds[n++], (struct sockaddr *)&addr, sizeof addr));
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(uapi_socket_make(&second, dir, "wgt0", &error), -EADDRINUSE);
+	assert_non_null(strstr(error.text, "already running"));
+	assert_int_equal(ctl_get(&answer, dir, "wgt0", &error), -EAGAIN);
+	assert_non_null(strstr(error.text, "lets nobody in"));
+	alarm(0);
+	while (n)
+		close(fds[--n]);
+	assert_true(uapi_socket_is_there(&hangs));
+	uapi_socket_remove(&hangs);
+	close(hangs.fd);
 }
 
 static void *make_one(void *arg)
@@ -206,6 +224,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_socket_survives_a_wg_that_removes_what_does_not_listen, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			test_socket_of_a_hub_that_lets_nobody_in_is_not_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_of_two_at_the_same_moment_one_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_socket_is_replaced, setup, teardown),

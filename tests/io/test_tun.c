@@ -333,6 +333,8 @@ static void *transfer_run(void *arg)
 			for (uint32_t i = 0; i < want; i++)
 				buf[i] = transfer_byte(at + i);
 		n = t->send ? send(t->fd, buf, want, MSG_NOSIGNAL) : recv(t->fd, buf, want, 0);
+		if (n < 0 && errno == EINTR) /* also after SIGCONT */
+			continue;
 		if (n <= 0) {
 			t->right = false;
 			break;
