@@ -35,9 +35,8 @@ static uint16_t port_of(const uint8_t *packet, const struct ip_info *info)
 	return (uint16_t)(ports[2] << 8 | ports[3]);
 }
 
-/* May from start this? By the policy alone. */
-static bool may_start(const struct policy *policy, const struct peer *from, const struct peer *to,
-	const uint8_t *packet, const struct ip_info *info)
+static enum wgh_verdict ask(const struct policy *policy, const struct peer *from,
+	const struct peer *to, uint8_t proto, uint16_t port)
 {
 	struct wgh_policy_question q = {
 		.from = key_of(from),
@@ -46,11 +45,20 @@ static bool may_start(const struct policy *policy, const struct peer *from, cons
 				   : WGH_GROUP_HOST,
 		.to_group =
 			to ? REACH_GROUP(relaxed_get(&((struct peer *)to)->reach)) : WGH_GROUP_HOST,
-		.proto = info->proto == IP_PROTO_ICMPV6 ? IP_PROTO_ICMP : info->proto,
-		.port = port_of(packet, info),
+		.proto = proto,
+		.port = port,
 	};
 
-	switch (wgh_policy_decide(&policy->said, &q, NULL)) {
+	return wgh_policy_decide(&policy->said, &q, NULL);
+}
+
+/* May from start this? By the policy alone. */
+static bool may_start(const struct policy *policy, const struct peer *from, const struct peer *to,
+	const uint8_t *packet, const struct ip_info *info)
+{
+	const uint8_t proto = info->proto == IP_PROTO_ICMPV6 ? IP_PROTO_ICMP : info->proto;
+
+	switch (ask(policy, from, to, proto, port_of(packet, info))) {
 	case WGH_ALLOW:
 		return true;
 	case WGH_PING:
@@ -204,8 +212,14 @@ static enum drop begin(struct worker *w, struct peer *from, const struct flow_ke
 	} else if (start == START_NEVER) {
 		return refuse_stray(a, key, needs_nat(w, a->to, info));
 	} else if (!may_start(w->view->policy, from, a->to, packet, info)) {
+		/* Of a connection that began before the hub, if the other end may start it: that
+		 * end's next segment makes it a flow again. Otherwise a policy ended it, and
+		 * neither end can know; what ICMP says of a connection that is established Linux
+		 * ignores. */
 		if (start == START_MIDDLE)
-			return refuse_stray(a, key, false);
+			return refuse_stray(a, key,
+				ask(w->view->policy, a->to, from, key->proto, key->src_port) !=
+					WGH_ALLOW);
 		return refuse(a, DROP_POLICY, REFUSE_BY_POLICY);
 	}
 	if (!a->to && !w->view->has_tun)

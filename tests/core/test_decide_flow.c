@@ -288,9 +288,53 @@ static void test_decide_new_policy_ends_what_it_forbids_and_nothing_else(void **
 	assert_int_equal(talk_flows(), 1);
 	assert_int_equal(fixture_count_events(&f, WGH_EVENT_FLOW_END), 1);
 	assert_int_equal(f.events[0].flow.end, WGH_FLOW_POLICY);
-	say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, ACK));
+	say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, SYNACK));
 	must_be_silent();
 	must_count(DROP_NO_FLOW);
+}
+
+/* Linux goes on with an established connection whatever ICMP says, so only a reset ends it. */
+static void test_decide_connection_that_a_policy_ended_is_reset_at_both_ends(void **state)
+{
+	const struct wgh_rule only_ssh = {.from = {WGH_PARTY_GROUP, WGH_GROUP_CLIENT},
+		.to = {WGH_PARTY_GROUP, WGH_GROUP_DEVICE},
+		.proto = IP_PROTO_TCP,
+		.verdict = WGH_ALLOW,
+		.port_first = 22,
+		.port_last = 22};
+
+	(void)state;
+	BOTH_FAMILIES
+	{
+		policy.table[WGH_GROUP_CLIENT][WGH_GROUP_DEVICE] = WGH_ALLOW;
+		talk_policy();
+		say(CLIENT, tcp(CLIENT, 40000, DEVICE, 22, SYN));
+		say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, SYNACK));
+		/* Lost, but allowed: the client's next segment makes it a flow again, so nobody is
+		 * told. */
+		say(DEVICE, tcp(DEVICE, 22, CLIENT, 40001, ACK));
+		must_be_silent();
+		must_count(DROP_NO_FLOW);
+		policy.table[WGH_GROUP_CLIENT][WGH_GROUP_DEVICE] = WGH_PING;
+		talk_policy();
+		say(CLIENT, tcp(CLIENT, 40000, DEVICE, 22, ACK));
+		must_be_reset(CLIENT, DEVICE, 22);
+		must_count(DROP_NO_FLOW);
+		say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, ACK));
+		must_be_reset(DEVICE, CLIENT, 40000);
+		must_count(DROP_NO_FLOW);
+		say(CLIENT, tcp(CLIENT, 40000, DEVICE, 22, SYN)); /* anew it is refused as ever */
+		must_be_told(CLIENT, ICMP_ADMIN_PROHIBITED);
+		must_count(DROP_POLICY);
+		assert_int_equal(talk_flows(), 0);
+	}
+	policy.rules = &only_ssh;
+	policy.n_rules = 1;
+	talk_policy();
+	say(DEVICE, tcp(DEVICE, 22, CLIENT, 40000, ACK));
+	must_be_silent();
+	say(DEVICE, tcp(DEVICE, 23, CLIENT, 40000, ACK));
+	must_be_reset(DEVICE, CLIENT, 40000);
 }
 
 static void test_decide_new_group_of_a_peer_ends_what_it_forbids(void **state)
@@ -510,6 +554,7 @@ int main(void)
 		TEST(test_decide_error_about_a_flow_passes_and_another_does_not),
 		TEST(test_decide_later_fragments_go_where_their_first_went),
 		TEST(test_decide_new_policy_ends_what_it_forbids_and_nothing_else),
+		TEST(test_decide_connection_that_a_policy_ended_is_reset_at_both_ends),
 		TEST(test_decide_new_group_of_a_peer_ends_what_it_forbids),
 		TEST(test_decide_flows_of_a_removed_peer_end),
 		TEST(test_decide_flow_ends_when_an_address_moves_to_another_peer),

@@ -126,6 +126,7 @@ test_a_policy_is_read_again_without_touching_a_session() {
 	policy 'deny c1 -> s1'
 	kill -HUP $hub_pid
 	wait_for 60 peer_is c1 "p['flows'] == 0" || fail "the forbidden connection goes on"
+	wait_for 60 grep -qE 'ECONNRESET|EPIPE' $T/hold || fail "its program hangs: $(cat $T/hold)"
 	after=$(wg show hub0 latest-handshakes)
 	same_sessions "$after" "$before" $begin
 }
