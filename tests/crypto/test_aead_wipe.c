@@ -99,7 +99,7 @@ static void test_aead_leaves_no_part_of_a_key_behind(void **state)
 	struct rng rng = {7};
 	struct sym_key key;
 	pthread_t first;
-	uint8_t *stack;
+	uint8_t *stack = NULL;
 	int n_tried = 0;
 
 	(void)state;
