@@ -35,10 +35,12 @@ n_failed=0
 n_skipped=0
 failures=()
 work=$(mktemp -d "${TMPDIR:-/tmp}/wghub-tests.XXXXXX") || exit 1
-jobs_running=()
 
 end() {
-	[ ${#jobs_running[@]} -eq 0 ] || kill "${jobs_running[@]}" 2>/dev/null
+	# Only what still runs: the number of a process that has ended is soon another's.
+	local running
+	running=$(jobs -rp)
+	[ -z "$running" ] || kill $running 2>/dev/null
 	rm -rf "$work"
 }
 trap end EXIT
@@ -136,7 +138,6 @@ beside() {
 	done
 	"$@" >"$work/$name" 2>"$work/$name.err" &
 	pid_of[$name]=$!
-	jobs_running+=($!)
 }
 
 # In a network of its own, where nobody else has a port; only root may.
@@ -270,7 +271,6 @@ scripts_tools() {
 # script_begin FOLDER VARIANT NAME: in the background, output to a file.
 script_begin() {
 	WGHUB=build/$2/wghub TESTBIN=build/$2/tests/interop "tests/$1/$3.sh" >"$work/$1-$2-$3" 2>&1 &
-	jobs_running+=($!)
 }
 
 script_end() {
@@ -310,7 +310,6 @@ run_scripts() {
 		fi
 	done
 	wait
-	jobs_running=()
 }
 
 interop_is_built() {
@@ -384,7 +383,7 @@ for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")
 	[ "${suite%%:*}" = interop ] && [ -z "$early" ] || continue
 	scripts_tools interop && interop_is_built "$of" && early=$of &&
-		script_begin interop "$of" rekey && early_pid=${jobs_running[-1]}
+		script_begin interop "$of" rekey && early_pid=$!
 done
 for suite in "${suites[@]}"; do
 	of=$(variant_of "$suite")

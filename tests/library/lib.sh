@@ -12,10 +12,12 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/wghub-library.XXXXXX") || exit 1
 root=$work/root
 src=$work/src
 reason=
-children=()
 
 end() {
-	[ ${#children[@]} = 0 ] || kill "${children[@]}" 2>/dev/null
+	# Only what still runs: on a busy machine the number of one that has ended is soon another's.
+	local running
+	running=$(jobs -rp)
+	[ -z "$running" ] || kill $running 2>/dev/null
 	rm -rf "$work"
 }
 trap end EXIT
