@@ -55,9 +55,11 @@ int uapi_socket_connect(const struct sockaddr_un *addr)
 	/* A hub that hangs accepts nobody, and once its queue is full connect() would never return.
 	 */
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-	if (connect(fd, (const struct sockaddr *)addr, sizeof *addr) == 0)
+	do
+		err = connect(fd, (const struct sockaddr *)addr, sizeof *addr) < 0 ? -errno : 0;
+	while (err == -EINTR);
+	if (!err)
 		return fd;
-	err = -errno;
 	close(fd);
 	return err;
 }

@@ -434,6 +434,7 @@ static void test_own_answer_may_come_later_and_blocks_nobody(void **state)
 	}
 	assert_in_range(n_served, 1, 30);
 	assert_non_null(s->reply); /* three times the silence that closes others */
+	uapi_server_set_idle(s->server, 60000);
 	reply_now(s, "a=b\n");
 	shutdown(waits, SHUT_WR);
 	text = receive(s, waits, "");
