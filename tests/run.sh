@@ -40,7 +40,7 @@ end() {
 	# Only what still runs: the number of a process that has ended is soon another's.
 	local running
 	running=$(jobs -rp)
-	[ -z "$running" ] || kill $running 2>/dev/null
+	[ -z "$running" ] || { pkill -P "${running//$'\n'/,}"; kill $running; } 2>/dev/null
 	rm -rf "$work"
 }
 trap end EXIT
@@ -125,7 +125,8 @@ emulator_cannot() {
 }
 
 # beside NAME COMMAND...: in the background, as soon as fewer than UNIT_JOBS of these run; what it says is in
-# $work/NAME and $work/NAME.err, its pid in pid_of.
+# $work/NAME and $work/NAME.err, its exit code in $work/NAME.code: the shell forgets that of a process
+# whose number is another's by now.
 declare -A pid_of
 beside() {
 	local name=$1 pid n
@@ -136,16 +137,27 @@ beside() {
 		[ $n -ge "$UNIT_JOBS" ] || break
 		sleep 0.05
 	done
-	"$@" >"$work/$name" 2>"$work/$name.err" &
+	{
+		"$@" >"$work/$name" 2>"$work/$name.err"
+		echo $? >"$work/$name.code"
+	} &
 	pid_of[$name]=$!
+}
+
+# Waits for it and gives its exit code, 137 if it was killed with the shell that wrote it.
+code_of() { # NAME VARIABLE
+	wait "${pid_of[$1]}" 2>/dev/null
+	[ -e "$work/$1.code" ] || echo 137 >"$work/$1.code"
+	read -r "$2" <"$work/$1.code"
 }
 
 # In a network of its own, where nobody else has a port; only root may.
 alone_in_net() {
 	if [ "$(id -u)" = 0 ]; then
-		exec timeout -k 10 "$UNIT_SECONDS" unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
+		timeout -k 10 "$UNIT_SECONDS" unshare --net sh -c 'ip link set lo up && exec "$@"' sh "$@"
+	else
+		timeout -k 10 "$UNIT_SECONDS" "$@"
 	fi
-	exec timeout -k 10 "$UNIT_SECONDS" "$@"
 }
 
 unit_begin() { CMOCKA_MESSAGE_OUTPUT=TAP beside "$1" alone_in_net $emulator "build/$1"; }
@@ -153,7 +165,7 @@ unit_begin() { CMOCKA_MESSAGE_OUTPUT=TAP beside "$1" alone_in_net $emulator "bui
 # One program in TAP; cmocka prints a skipped test as "not ok N # SKIP name".
 unit_end() {
 	local title=$2 out=$work/$1 code=0 n_planned=0 n_seen=0 n_bad=0 n_beyond=0 line name
-	wait "${pid_of[$1]}" || code=$?
+	code_of "$1" code
 	while IFS= read -r line; do
 		name=${line#* - }
 		case $line in
@@ -222,7 +234,7 @@ run_count() {
 }
 
 run_fuzz() {
-	local source name program begun=()
+	local source name program code begun=()
 	for source in tests/fuzz/fuzz_*.c; do
 		name=$(basename "$source" .c)
 		program=build/fuzz/tests/fuzz/$name
@@ -237,7 +249,8 @@ run_fuzz() {
 		begun+=("$name")
 	done
 	for name in "${begun[@]}"; do
-		if wait "${pid_of[$name]}"; then
+		code_of "$name" code
+		if [ "$code" = 0 ]; then
 			passed "fuzz/$name ($(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.err") inputs)"
 		else
 			failed "fuzz/$name" "the input is in build/fuzz/$name-*"
