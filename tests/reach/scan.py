@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 BATCH = 240  # packets on the way at a time: fewer than a queue holds
 
@@ -109,20 +110,23 @@ def begun(packet, probe):
 def watch(interface, probe):
     seen = set()
     ended = False
+    quiet_since = 0.0
 
     def end(*_):
-        nonlocal ended
-        ended = True
+        nonlocal ended, quiet_since
+        ended, quiet_since = True, time.monotonic()
 
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-    sock.bind((interface, 0x0800))
+    # Without a protocol until it is bound, or it would take what comes in elsewhere.
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
-    sock.settimeout(0.2)
+    sock.bind((interface, 0x0800))
+    sock.settimeout(0.01)  # connections that go on leave longer gaps than this
     signal.signal(signal.SIGTERM, end)
     probe = socket.inet_aton(probe)
     print("watching", flush=True)
     while True:
-        last = ended  # what has come by then is read all the same
+        # What is under way by then comes all the same.
+        last = ended and time.monotonic() > quiet_since + 1
         try:
             packet, address = sock.recvfrom(65535)
         except TimeoutError:
@@ -134,6 +138,7 @@ def watch(interface, probe):
         what = begun(packet, probe)
         if what:
             seen.add(what)
+            quiet_since = time.monotonic()
     print("\n".join([*sorted(seen), "end"]), flush=True)
 
 
